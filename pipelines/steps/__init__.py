@@ -1,0 +1,1 @@
+"""One file per step; each looks for what an earlier run of itself left, and adopts it."""
