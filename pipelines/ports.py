@@ -21,8 +21,8 @@ from gates.signature import Artifacts
 
 __all__ = [
     "Answer", "Approver", "Artifacts", "Change", "ChangeDesk", "ChangeRequest", "Clock", "Commit",
-    "Conflicts", "Deployer", "Deployment", "Forge", "Inference", "JournalStore", "Merge", "Metrics", "PullRequest",
-    "Registry", "Repository", "Resolved", "Series", "Sync",
+    "Conflicts", "Deployer", "Deployment", "Forge", "Inference", "JournalStore", "Merge", "Metrics",
+    "PullRequest", "Registry", "Repository", "Resolved", "Series", "Sync",
 ]  # fmt: skip
 
 
