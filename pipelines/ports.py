@@ -21,7 +21,7 @@ from gates.signature import Artifacts
 
 __all__ = [
     "Answer", "Approver", "Artifacts", "Change", "ChangeDesk", "ChangeRequest", "Clock", "Commit",
-    "Conflicts", "Deployer", "Deployment", "Forge", "Inference", "JournalStore", "Merge", "Metrics",
+    "Conflicts", "Deployer", "Deployment", "Finding", "Forge", "Inference", "JournalStore", "Merge", "Metrics",
     "PullRequest", "Registry", "Repository", "Resolved", "Series", "Sync",
 ]  # fmt: skip
 
@@ -313,3 +313,20 @@ class Registry(Protocol):
     def set_alias(self, model: str, alias: str, uri: str) -> None:
         """Let an alias name the registered version that has this URI."""
         ...
+
+
+# ---------------------------------------------------------------------- doctor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing `lockgate doctor` looked at; every client answers ``diagnose()`` with some."""
+
+    system: str
+    what: str
+    """``reach``, ``rights``, ``version``, ``settings``"""
+    good: bool | None
+    """None: could not tell."""
+    sentence: str
+    advice: str = ""
+    """What to do; "" when good."""
