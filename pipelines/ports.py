@@ -20,10 +20,30 @@ from gates.metrics import Answer, Metrics, Series
 from gates.signature import Artifacts
 
 __all__ = [
-    "Answer", "Approver", "Artifacts", "Change", "ChangeDesk", "ChangeRequest", "Clock", "Commit",
-    "Conflicts", "Deployer", "Deployment", "Finding", "Forge", "Inference", "JournalStore", "Merge", "Metrics",
-    "PullRequest", "Registry", "Repository", "Resolved", "Series", "Sync",
-]  # fmt: skip
+    "Answer",
+    "Approver",
+    "Artifacts",
+    "Change",
+    "ChangeDesk",
+    "ChangeRequest",
+    "Clock",
+    "Commit",
+    "Conflicts",
+    "Deployer",
+    "Deployment",
+    "Finding",
+    "Forge",
+    "Inference",
+    "JournalStore",
+    "Merge",
+    "Metrics",
+    "PullRequest",
+    "Registry",
+    "Repository",
+    "Resolved",
+    "Series",
+    "Sync",
+]
 
 
 class Clock(Protocol):
