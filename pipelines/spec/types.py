@@ -266,6 +266,8 @@ class Approval(Frozen):
     template: str | None = None
     """sys_id of the standard change template, for ``type: standard``."""
     wait_at_most: Duration
+    ask_every: Duration = 60.0
+    """How often the desk is asked; ServiceNow counts requests per hour and user."""
 
 
 class Tier(Frozen):

@@ -1,0 +1,221 @@
+"""From a release and its tier to a plan: ordered stages, each with its share, gates and times.
+
+Pure. A plan is made once, when a promotion starts, and is kept in its journal: what was planned then
+is what is carried out, whatever the tier says later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from gates import registry
+from gates.contract import Phase
+from pipelines.errors import InvalidInput, Problem
+from pipelines.spec.types import Environment, Release, Tier
+
+StepName = Literal["propose", "preview", "judge", "merge", "shift", "bake", "approve", "finish"]
+
+PREVIEW_VERDICT_VALID_SECONDS = 7 * 86400.0
+"""A verdict on the preview older than this is judged again before the merge."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """One stage of a plan; its step is asked again and again until it is done."""
+
+    name: str
+    """Unique in the plan: ``propose``, ``shift-10``, ``bake-10`` …"""
+    step: StepName
+    share_percent: int
+    """The share in force while the stage is under way; for a shift, the share it brings."""
+    gates: tuple[str, ...] = ()
+    raises: bool = False
+    """It merges or raises the share: a freeze or a person's hold stops it before it starts."""
+    manual: bool = False
+    """It waits for a person's word (``lockgate resume``) before it starts."""
+    minimum_seconds: float = 0.0
+    """Not done earlier than this after its share was seen."""
+    maximum_seconds: float
+    """Still WAIT this long after it began: the tier gives up."""
+    every_seconds: float
+    """How often its step is asked again."""
+    warm_up_seconds: float = 0.0
+    """Bake: what its gates leave out after the share was seen."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a promotion is going to do, in order."""
+
+    strategy: Literal["canary", "blue_green", "pinned"]
+    tier: str
+    stages: tuple[Stage, ...]
+    hold_budget_seconds: float
+    on_budget_spent: Literal["roll_back", "hold"]
+    supersede: Literal["queue", "replace", "refuse"]
+    first: bool
+    """No stable version serves yet: there is nothing to split with, so the first share is 100."""
+
+    def stage(self, name: str) -> Stage:
+        """The stage of that name; KeyError when the plan has none."""
+        for stage in self.stages:
+            if stage.name == name:
+                return stage
+        raise KeyError(name)
+
+    def bake_of(self, share_percent: int) -> Stage | None:
+        """The stage that watches a share; None when the plan watches none at it."""
+        return next((s for s in self.stages if s.step == "bake" and s.share_percent == share_percent), None)
+
+    def before(self, name: str) -> tuple[Stage, ...]:
+        """The stages that must be done before the named one."""
+        names = [stage.name for stage in self.stages]
+        return self.stages[: names.index(name)]
+
+    @property
+    def needs_approval(self) -> bool:
+        """Whether a change request stands before the last share."""
+        return any(stage.step == "approve" for stage in self.stages)
+
+
+def plan(release: Release, tier: Tier, environment: Environment, *, first: bool) -> Plan:
+    """Make the plan of one promotion.
+
+    Args:
+        release: what is to be promoted.
+        tier: the policy named by ``release.tier``.
+        environment: where to.
+        first: no version of the model serves there yet.
+
+    Raises:
+        InvalidInput: the tier asks for something the environment cannot give.
+    """
+    gates = _by_phase(tier)
+    _check(release, tier, environment, gates)
+    return Plan(
+        strategy=tier.strategy,
+        tier=release.tier,
+        stages=tuple(_stages(tier, environment, gates, first=first)),
+        hold_budget_seconds=tier.hold_budget,
+        on_budget_spent=tier.on_budget_spent,
+        supersede=tier.supersede,
+        first=first,
+    )
+
+
+def _by_phase(tier: Tier) -> Mapping[Phase, tuple[str, ...]]:
+    phases: dict[Phase, tuple[str, ...]] = {"preview": (), "bake": (), "approve": ()}
+    for name in tier.gates:
+        phase = registry.gate_class(name).phase
+        phases[phase] = (*phases[phase], name)
+    return phases
+
+
+def _check(release: Release, tier: Tier, environment: Environment, gates: Mapping[Phase, tuple[str, ...]]) -> None:
+    problems = []
+    live = [name for name in gates["preview"] if "inference" in registry.gate_class(name).needs or name == "load"]
+    if live and environment.preview is None:
+        problems.append(f"gates {', '.join(live)} need a preview environment, and the environment names none")
+    if gates["bake"] and environment.metrics is None:
+        problems.append(f"gates {', '.join(gates['bake'])} need metrics, and the environment names none")
+    if tier.approval is not None and "approval" not in tier.gates:
+        problems.append("a tier with an approval needs the gate `approval`")
+    if tier.approval is None and gates["approve"]:
+        problems.append(f"gates {', '.join(gates['approve'])} need an `approval` section in the tier")
+    if problems:
+        path = f"tiers.{release.tier}"
+        raise InvalidInput([Problem("platform.yaml", 0, path, message) for message in problems])
+
+
+def _stages(
+    tier: Tier, environment: Environment, gates: Mapping[Phase, tuple[str, ...]], *, first: bool
+) -> Iterator[Stage]:
+    poll = min(tier.bake.look_every, 15.0)
+    yield Stage(name="propose", step="propose", share_percent=0, maximum_seconds=86400.0, every_seconds=poll)
+    if environment.preview is not None:
+        yield Stage(
+            name="preview", step="preview", share_percent=0, maximum_seconds=tier.preview_at_most, every_seconds=poll
+        )
+    yield Stage(
+        name="judge",
+        step="judge",
+        share_percent=0,
+        gates=gates["preview"],
+        maximum_seconds=tier.preview_at_most,
+        every_seconds=poll,
+    )
+    shares = (100,) if first or tier.strategy != "canary" else tuple(s for s in tier.shares if s > 0)
+    if first:
+        yield from _approve(tier, gates["approve"], 0, poll)
+    yield Stage(
+        name="merge",
+        step="merge",
+        share_percent=0,
+        raises=True,
+        maximum_seconds=7 * 86400.0,
+        every_seconds=poll,
+    )
+    if not first:
+        yield _shift(tier, 0, poll)
+    below = 0
+    for share in shares:
+        if share == 100 and not first:
+            yield from _approve(tier, gates["approve"], below, poll)
+        yield _shift(tier, share, poll)
+        yield from _bake(tier, gates["bake"], share)
+        below = share
+    yield Stage(name="finish", step="finish", share_percent=100, maximum_seconds=86400.0, every_seconds=poll)
+
+
+def _shift(tier: Tier, share: int, poll: float) -> Stage:
+    return Stage(
+        name=f"shift-{share}",
+        step="shift",
+        share_percent=share,
+        raises=share > 0,
+        manual=tier.strategy == "pinned" and share == 100,
+        maximum_seconds=tier.sync_at_most,
+        every_seconds=min(poll, 5.0),
+    )
+
+
+def _bake(tier: Tier, gates: tuple[str, ...], share: int) -> Iterator[Stage]:
+    minimum = tier.soak if share == 100 else tier.bake.minimum
+    if not gates and not minimum:
+        return
+    yield Stage(
+        name=f"bake-{share}",
+        step="bake",
+        share_percent=share,
+        gates=gates,
+        minimum_seconds=minimum,
+        maximum_seconds=max(tier.bake.maximum, 2 * minimum),
+        every_seconds=tier.bake.look_every,
+        warm_up_seconds=tier.bake.warm_up,
+    )
+
+
+def _approve(tier: Tier, gates: tuple[str, ...], share: int, poll: float) -> Iterator[Stage]:
+    if tier.approval is None:
+        return
+    yield Stage(
+        name="approve",
+        step="approve",
+        share_percent=share,
+        gates=gates,
+        maximum_seconds=tier.approval.wait_at_most,
+        every_seconds=tier.approval.ask_every,
+    )
+
+
+def to_data(plan: Plan) -> dict[str, Any]:
+    """A plan as JSON values."""
+    return asdict(plan)
+
+
+def from_data(data: Mapping[str, Any]) -> Plan:
+    """The plan that :func:`to_data` wrote; TypeError when a key is missing or unknown."""
+    stages = tuple(Stage(**{**stage, "gates": tuple(stage["gates"])}) for stage in data["stages"])
+    return Plan(**{**data, "stages": stages})
