@@ -167,6 +167,8 @@ class Question:
     stable: Arm | None
     """None for the first version ever of a model in an environment."""
     objectives: Objectives
+    metrics_pack: str = ""
+    """How this environment's telemetry is counted: ``envoy``, ``istio`` …; "" where it has none."""
     files: Mapping[str, str]
     """The rendered manifests under judgement: path -> text."""
     change_number: str = ""

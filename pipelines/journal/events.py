@@ -121,17 +121,27 @@ class ShareCommitted(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ShareServed(Event):
+    """The commit is synced, and the serving layer says it splits that way."""
+
+    kind = "share_served"
+    stage: str
+    share_percent: int
+    candidate_revision: str
+    stable_revision: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ShareSeen(Event):
-    """The share is synced, served and seen in the metrics."""
+    """The share is seen in the metrics."""
 
     kind = "share_seen"
     stage: str
     share_percent: int
     observed_percent: float | None
-    """None where no metrics were asked (share 0 before any traffic)."""
-    candidate_revision: str
-    stable_revision: str
-    url: str
+    """None where there are no metrics to ask, or no requests can tell (share 0)."""
+    sentence: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,6 +233,7 @@ KINDS: Mapping[str, type[Event]] = {
         StageDone,
         Merged,
         ShareCommitted,
+        ShareServed,
         ShareSeen,
         ChangeIntended,
         ChangeOpened,

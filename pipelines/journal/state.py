@@ -34,8 +34,8 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """A share as it was found in force."""
+class Served:
+    """A share as the serving layer had it in force."""
 
     share_percent: int
     at: datetime
@@ -97,7 +97,9 @@ class State:
     """The share last written on main."""
     commits: Mapping[int, str] = field(default_factory=dict)
     """Share -> the commit on main that brought it."""
-    seen: Mapping[int, Seen] = field(default_factory=dict)
+    served: Mapping[int, Served] = field(default_factory=dict)
+    seen: Mapping[int, datetime] = field(default_factory=dict)
+    """Share -> when the metrics first showed it."""
     change_intended: e.ChangeIntended | None = None
     change: e.ChangeOpened | None = None
     change_closed: e.ChangeClosed | None = None
@@ -109,7 +111,8 @@ class State:
     rollback: Fault | None = None
     zero_commit: str = ""
     """The commit that took the candidate to 0; "" before a rollback wrote it."""
-    zero_seen: Seen | None = None
+    zero_served: Served | None = None
+    zero_seen: datetime | None = None
     ended: End | None = None
     last_at: datetime
     events: int = 0
@@ -203,8 +206,8 @@ def _share_committed(state: State, event: e.ShareCommitted, at: datetime) -> Sta
     return replace(state, share_percent=event.share_percent, commits=commits)
 
 
-def _share_seen(state: State, event: e.ShareSeen, at: datetime) -> State:
-    seen = Seen(
+def _share_served(state: State, event: e.ShareServed, at: datetime) -> State:
+    served = Served(
         share_percent=event.share_percent,
         at=at,
         candidate_revision=event.candidate_revision,
@@ -212,8 +215,14 @@ def _share_seen(state: State, event: e.ShareSeen, at: datetime) -> State:
         url=event.url,
     )
     if state.rollback is not None:
-        return replace(state, zero_seen=seen)
-    return replace(state, seen={**state.seen, event.share_percent: seen})
+        return replace(state, zero_served=served)
+    return replace(state, served={**state.served, event.share_percent: served})
+
+
+def _share_seen(state: State, event: e.ShareSeen, at: datetime) -> State:
+    if state.rollback is not None:
+        return replace(state, zero_seen=at)
+    return replace(state, seen={**state.seen, event.share_percent: at})
 
 
 def _resumed(state: State, event: e.Resumed, at: datetime) -> State:
@@ -244,6 +253,7 @@ _APPLY: Mapping[str, Callable[[State, Any, datetime], State]] = {
     "stage_done": _stage_done,
     "merged": lambda state, event, at: replace(state, merged=event),
     "share_committed": _share_committed,
+    "share_served": _share_served,
     "share_seen": _share_seen,
     "change_intended": lambda state, event, at: replace(state, change_intended=event),
     "change_opened": lambda state, event, at: replace(state, change=event),

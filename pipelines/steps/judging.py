@@ -1,0 +1,114 @@
+"""Asking the gates of a stage: one question, one verdict each, recorded before anything follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
+
+import structlog
+
+from gates.contract import Arm, Question, Status, Subject, Verdict
+from pipelines.errors import CouldNotTell
+from pipelines.journal.events import Judged
+from pipelines.journal.lines import verdict_to_data
+from pipelines.journal.state import verdicts_of
+from pipelines.render import namespace
+from pipelines.steps.contract import Context, NotYet, Outcome, Refused
+from pipelines.strategy import Stage
+
+log = structlog.get_logger()
+
+
+def question(
+    context: Context,
+    stage: Stage,
+    *,
+    commit: str,
+    files: Mapping[str, str],
+    candidate: Arm,
+    stable: Arm | None,
+    since: datetime,
+) -> Question:
+    """What the gates of a stage are asked."""
+    state = context.state
+    release = context.release
+    metrics = context.environment.metrics
+    return Question(
+        subject=Subject(
+            model=release.model,
+            environment=state.started.environment,
+            digest=context.candidate.digest,
+            commit=commit,
+            stage=stage.name,
+        ),
+        now=context.now,
+        since=since,
+        share_percent=stage.share_percent,
+        tenant=release.tenant,
+        namespace=namespace(context.environment, release.tenant),
+        service=release.model,
+        protocol_model=release.model,
+        candidate=candidate,
+        stable=stable,
+        objectives=context.objectives(),
+        files=files,
+        metrics_pack=metrics.pack if metrics else "",
+        requested_by=state.started.requested_by,
+        pull_request_author=state.proposed.author if state.proposed else "",
+    )
+
+
+def ask(context: Context, stage: Stage, asked: Question, *, again: bool = True) -> tuple[Verdict, ...]:
+    """Put the question to every gate of the stage and record what they say.
+
+    ``again=False`` leaves out gates whose verdict on this very subject is PASS already.
+    """
+    known = verdicts_of(context.state, stage.name)
+    verdicts = []
+    for name in stage.gates:
+        if not again and name in known and known[name].status is Status.PASS:
+            verdicts.append(known[name])
+            continue
+        verdict = _one(context, name, replace(asked, now=context.now))
+        if stage.step == "bake" or _news(known.get(name), verdict):
+            context.record(Judged(stage=stage.name, verdict=verdict_to_data(verdict)))
+        verdicts.append(verdict)
+    return tuple(verdicts)
+
+
+def _one(context: Context, name: str, asked: Question) -> Verdict:
+    try:
+        return context.world.gate(name, context.release).judge(asked)
+    except CouldNotTell as error:
+        reason, sentence = "source_unreachable", str(error)
+    except Exception as error:  # a gate of a third party may raise anything; it is no verdict
+        log.exception("gate raised", gate=name)
+        reason, sentence = "gate_error", f"{type(error).__name__}: {error}"
+    return Verdict(
+        gate=name, subject=asked.subject, status=Status.UNKNOWN, reason=reason, sentence=sentence, at=asked.now
+    )
+
+
+def _news(before: Verdict | None, now: Verdict) -> bool:
+    """A poll that says the same again is not written down again."""
+    if before is None or before.subject != now.subject:
+        return True
+    return (before.status, before.reason, before.sentence) != (now.status, now.reason, now.sentence)
+
+
+def outcome(stage: Stage, verdicts: Iterable[Verdict]) -> Outcome | None:
+    """What the verdicts make of the step: None when all PASS."""
+    by_severity = sorted(verdicts, key=lambda verdict: verdict.status, reverse=True)
+    if not by_severity or by_severity[0].status is Status.PASS:
+        return None
+    worst = by_severity[0]
+    sentence = f"{worst.gate}: {worst.sentence}"
+    if worst.status is Status.FAIL:
+        return Refused(reason=worst.reason, sentence=sentence)
+    return NotYet(
+        reason=worst.reason,
+        sentence=sentence,
+        retry_after_seconds=worst.retry_after_seconds or stage.every_seconds,
+        unknown=worst.status is Status.UNKNOWN,
+    )
