@@ -163,7 +163,7 @@ class ApprovalGate:
             nothing = _Objection(
                 Status.UNKNOWN, "no_change", "No change request was named, so none was read."
             )
-            return _verdict(question, (nothing,), Evidence())
+            return _verdict(question, (nothing,), Evidence(), "")
         change = self._desk.read(question.change_number)
         objections = _objections(change, question, self._settings)
         return _verdict(question, objections, _evidence(change, objections), _praise(change))
@@ -263,7 +263,7 @@ def _state(change: Change, settings: ApprovalSettings) -> _Lines:
         return
     elif change.state == REVIEW:
         yield _fail("change_in_review", f"{change.number} is in Review: it was carried out already.")
-    elif change.approval == "approved":
+    elif _word(change.approval) == "approved":
         yield _wait(
             "not_scheduled",
             f"{change.number} is approved but in {change.state_name}; "
