@@ -1,73 +1,65 @@
 """What people write, as frozen values: Platform (platform.yaml) and Release (release.yaml).
 
 Field names are the keys of the YAML; the JSON Schemas for editors are generated from these models.
-Durations are written like ``90s``, ``15m``, ``2h``, ``3d`` and held as seconds.
+Durations are written like ``90s``, ``15m``, ``2h``, ``3d`` and held as seconds. A rule about one section
+stands here, beside its fields; a rule across sections or files stands in ``checks``.
 """
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from itertools import pairwise
+from typing import Annotated, Literal, TypeVar
 
 from annotated_types import Ge, Gt, Interval, Len
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    WithJsonSchema,
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+
+from pipelines.spec.shapes import (
+    AbsolutePath,
+    Digest,
+    DnsLabel,
+    Duration,
+    EnvironmentVariable,
+    GateName,
+    GitUrl,
+    Instant,
+    LabelKey,
+    LabelValue,
+    Line,
+    ObjectName,
+    Percent,
+    Person,
+    Quantity,
+    RegistryUrl,
+    ResourceName,
+    Secret,
+    Settings,
+    Shape,
+    Share,
+    SomeTime,
+    Uri,
+    Url,
+    VersionLabel,
+    duration,
+    wrong,
 )
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-def _seconds(value: object) -> object:
-    if not isinstance(value, str) or not (match := re.fullmatch(r"(\d{1,6})([smhd])", value)):
-        raise ValueError("write a duration such as 90s, 15m, 2h or 3d")
-    return float(match[1]) * _UNITS[match[2]]
-
-
-def _immutable(uri: str) -> str:
-    if re.search(r"(?i)(^|[/:@])(latest|main|master|head|stable|prod|production)$", uri):
-        raise ValueError("names something that can change; write the URI of one immutable version")
-    if uri.startswith("oci://") and not re.search(r"@sha256:[0-9a-f]{64}$", uri):
-        raise ValueError("an oci:// URI needs a digest: oci://registry/name@sha256:…")
-    if not re.match(r"(s3|gs|oci|pvc|file|https)://[^\s/]", uri) and not re.match(r"file:///[^\s]", uri):
-        raise ValueError("write an s3://, gs://, oci://, pvc://, https:// or file:// URI")
-    if ".." in uri.split("/") or re.search(r"[\s\x00-\x1f{}$`\"'\\]", uri):
-        raise ValueError("holds characters that no artifact URI needs")
-    return uri
-
-
-Duration = Annotated[
-    float,
-    BeforeValidator(_seconds),
-    WithJsonSchema({"type": "string", "pattern": r"^\d{1,6}[smhd]$", "examples": ["90s", "15m", "2h"]}),
-]
-DnsLabel = Annotated[str, StringConstraints(pattern=r"^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$")]
-"""A name that fits in Kubernetes names with room for suffixes: 40 characters at most."""
-VersionLabel = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]{0,38}[a-z0-9])?$")]
-Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
-Uri = Annotated[str, AfterValidator(_immutable)]
-Share = Annotated[int, Interval(ge=0, le=100)]
-Percent = Annotated[float, Interval(gt=0, le=100)]
-Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$")]
-Person = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}$")]
-Quantity = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|Mi|Gi|Ti|M|G|T)?$")]
-Secret = Annotated[str, StringConstraints(pattern=r"^(env:[A-Z_][A-Z0-9_]*|file:/[^\s]+)$")]
-"""Where a secret is, never the secret: ``env:NAME`` or ``file:/absolute/path``."""
-GateName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
-Settings = dict[str, Any]
-"""Settings of one gate, checked against the gate's own Settings class."""
 
 
 class Frozen(BaseModel):
     """Base of all: no unknown keys, no silent conversions, no change after reading."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+_Section = TypeVar("_Section", bound=Frozen)
+
+
+def _exactly_one(section: _Section, first: str, second: str) -> _Section:
+    written = [key for key in (first, second) if getattr(section, key) is not None]
+    if len(written) != 1:
+        what = "has both" if written else "has neither"
+        raise ValueError(f"needs exactly one of {first} and {second}, but {what}")
+    return section
 
 
 # ---------------------------------------------------------------- release.yaml
@@ -79,7 +71,7 @@ class Version(Frozen):
     label: VersionLabel
     uri: Uri
     digest: Digest
-    alias: str | None = None
+    alias: Annotated[str, Shape(r"models:/[^\s/@^]+@[^\s/@^]+", "write models:/name@alias")] | None = None
     """Registry alias this version was resolved from, such as ``models:/fraud-scorer@candidate``."""
 
 
@@ -87,14 +79,22 @@ class Replicas(Frozen):
     """How many pods serve a version."""
 
     min: Annotated[int, Ge(0)] = 1
-    max: Annotated[int, Ge(1)] = 1
+    max: Annotated[int, Ge(1)] = Field(default_factory=lambda data: max(1, data.get("min", 1)))
+    """Unless written: as many as ``min``, but at least one."""
+
+    @field_validator("max")
+    @classmethod
+    def _not_below_min(cls, value: int, info: ValidationInfo) -> int:
+        if value < info.data.get("min", 0):
+            raise wrong(f"must be at least min, which is {info.data['min']}")
+        return value
 
 
 class Resources(Frozen):
     """Kubernetes resources of the model's container, as canonical quantities."""
 
-    requests: dict[str, Quantity] = Field(default_factory=dict)
-    limits: dict[str, Quantity] = Field(default_factory=dict)
+    requests: dict[ResourceName, Quantity] = Field(default_factory=dict)
+    limits: dict[ResourceName, Quantity] = Field(default_factory=dict)
 
 
 class Serving(Frozen):
@@ -102,17 +102,16 @@ class Serving(Frozen):
 
     format: DnsLabel
     """KServe model format: sklearn, xgboost, lightgbm, onnx, triton, tensorflow, pytorch …"""
-    format_version: str | None = None
+    format_version: Annotated[str, Shape("[0-9A-Za-z][0-9A-Za-z.+-]{0,30}", "write a version")] | None = None
     runtime: DnsLabel | None = None
     protocol: Literal["v1", "v2"] = "v2"
     replicas: Replicas = Replicas()
     resources: Resources = Resources()
     service_account: DnsLabel | None = None
     priority_class: DnsLabel | None = None
-    node_selector: dict[str, str] = Field(default_factory=dict)
-    env: dict[Annotated[str, StringConstraints(pattern=r"^[A-Z_][A-Z0-9_]*$")], str] = Field(
-        default_factory=dict
-    )
+    node_selector: dict[LabelKey, LabelValue] = Field(default_factory=dict)
+    env: dict[EnvironmentVariable, str] = Field(default_factory=dict)
+    """Not for secrets: what stands here is readable by everybody who reads the repository."""
 
 
 class Latency(Frozen):
@@ -133,8 +132,8 @@ class Slo(Frozen):
 class ChangeFacts(Frozen):
     """What a change request for this model says besides the promotion itself."""
 
-    configuration_item: str
-    assignment_group: str
+    configuration_item: Line
+    assignment_group: Line
     justification: str = ""
 
 
@@ -171,12 +170,18 @@ class Forge(Frozen):
     kind: Literal["github"] = "github"
     api_url: Url = "https://api.github.com"
     """GitHub Enterprise Server: ``https://host/api/v3``."""
-    git_url: Annotated[str, StringConstraints(pattern=r"^(https?|ssh|file)://[^\s]+$")]
-    repository: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+$")]
+    git_url: GitUrl
+    repository: Annotated[
+        str, Shape(r"[A-Za-z0-9][A-Za-z0-9-]*/(?!\.\.?$)[A-Za-z0-9_.-]+", "write owner/repository")
+    ]
     token: Secret | None = None
     app: GithubApp | None = None
     required_reviews: Annotated[int, Ge(0)] = 0
     """Approving reviews the promotion pull request needs before lockgate merges it."""
+
+    @model_validator(mode="after")
+    def _one_credential(self) -> Forge:
+        return _exactly_one(self, "token", "app")
 
 
 class ChangeDesk(Frozen):
@@ -189,17 +194,21 @@ class ChangeDesk(Frozen):
     token: Secret | None = None
     implement_states: tuple[int, ...] = Field((-2, -1), strict=False)
     """Numeric states in which an approved change may be carried out: Scheduled, Implement."""
-    window: Duration = 4 * 3600.0
+    window: SomeTime = 4 * 3600.0
     """Length of the planned window requested, from the moment the change is opened."""
+
+    @model_validator(mode="after")
+    def _one_credential(self) -> ChangeDesk:
+        return _exactly_one(self, "password", "token")
 
 
 class Registry(Frozen):
     """A model registry whose aliases are resolved to immutable URIs."""
 
     kind: Literal["mlflow"] = "mlflow"
-    url: Annotated[str, StringConstraints(pattern=r"^(https?|sqlite)://[^\s]+$")]
+    url: RegistryUrl
     token: Secret | None = None
-    production_alias: str = "champion"
+    production_alias: Annotated[str, Shape("[A-Za-z0-9][A-Za-z0-9_-]{0,99}", "write an alias")] = "champion"
 
 
 class Systems(Frozen):
@@ -214,10 +223,11 @@ class ArgoCd(Frozen):
     """The Argo CD application that applies one environment's manifests."""
 
     url: Url
-    project: str
-    application: str
+    project: ObjectName
+    application: ObjectName
     token: Secret
-    ca_file: str | None = None
+    ca_file: AbsolutePath | None = None
+    """Certificate authority of the server; None: those the machine trusts."""
 
 
 class MetricsSource(Frozen):
@@ -227,18 +237,26 @@ class MetricsSource(Frozen):
     pack: DnsLabel
     """How to count there: ``envoy``, ``istio``, ``knative-classic`` …"""
     token: Secret | None = None
-    ca_file: str | None = None
+    ca_file: AbsolutePath | None = None
 
 
 class Environment(Frozen):
     """A place a model runs."""
 
     mode: Literal["Knative", "Standard"]
-    kserve: Annotated[str, StringConstraints(pattern=r"^0\.\d+(\.\d+)?$")] = "0.20"
+    kserve: Annotated[
+        str, Shape(r"0\.[0-9]{1,3}(\.[0-9]{1,3})?", 'write a version such as "0.20", quoted')
+    ] = "0.20"
     """KServe version installed there; some shares can be split only by newer ones."""
     gateway_api: bool = False
     """Standard mode: KServe routes by Gateway API, without which it splits nothing."""
-    namespace: Annotated[str, StringConstraints(pattern=r"^[a-z{][-a-z0-9{}]*$")]
+    namespace: Annotated[
+        str,
+        Shape(
+            r"([a-z]|\{tenant\})([-a-z0-9]|\{tenant\})*(?<!-)",
+            'write a namespace, or a rule for it such as "{tenant}-prod"',
+        ),
+    ]
     """Namespace rule; ``{tenant}`` stands for the tenant."""
     argocd: ArgoCd
     metrics: MetricsSource | None = None
@@ -252,39 +270,66 @@ class Bake(Frozen):
     """How long a share is watched before the next."""
 
     minimum: Duration
-    maximum: Duration
+    maximum: SomeTime
     """When no verdict but WAIT came by then, the tier gives up and rolls back."""
-    look_every: Duration
+    look_every: SomeTime
     warm_up: Duration
     """Dropped after each change of share."""
+
+    @field_validator("maximum", "look_every", "warm_up")
+    @classmethod
+    def _in_order(cls, value: float, info: ValidationInfo) -> float:
+        minimum, maximum = info.data.get("minimum"), info.data.get("maximum")
+        if info.field_name == "maximum" and minimum is not None and value < minimum:
+            raise wrong(f"must be at least minimum, which is {duration(minimum)}")
+        if info.field_name == "look_every" and maximum is not None and value > maximum:
+            raise wrong(f"must be at most maximum, which is {duration(maximum)}: nobody would ever look")
+        if info.field_name == "warm_up" and minimum is not None and value >= minimum:
+            raise wrong(f"must be shorter than minimum, which is {duration(minimum)}: no data would be left")
+        return value
 
 
 class Approval(Frozen):
     """The change request a tier needs before the last share."""
 
     type: Literal["normal", "standard", "emergency"] = "normal"
-    template: str | None = None
+    template: Annotated[str, Shape("[0-9a-f]{32}", "write a sys_id of 32 hexadecimal digits")] | None = Field(
+        None, validate_default=True
+    )
     """sys_id of the standard change template, for ``type: standard``."""
-    wait_at_most: Duration
-    ask_every: Duration = 60.0
+    wait_at_most: SomeTime
+    ask_every: SomeTime = 60.0
     """How often the desk is asked; ServiceNow counts requests per hour and user."""
+
+    @field_validator("template")
+    @classmethod
+    def _for_standard_changes(cls, value: str | None, info: ValidationInfo) -> str | None:
+        kind = info.data.get("type")
+        if kind == "standard" and value is None:
+            raise wrong("a standard change needs the sys_id of its template")
+        if kind in ("normal", "emergency") and value is not None:
+            raise wrong(f"a change of type {kind} is made from no template")
+        return value
 
 
 class Tier(Frozen):
     """A named policy: how a promotion goes and what it must show."""
 
     strategy: Literal["canary", "blue_green", "pinned"]
-    shares: Annotated[tuple[Share, ...], Len(1)] = Field((10, 25, 50, 100), strict=False)
-    """Ascending, the last 100. blue_green and pinned know only (100,)."""
+    shares: Annotated[tuple[Share, ...], Len(1)] = Field(
+        default_factory=lambda data: (10, 25, 50, 100) if data.get("strategy") == "canary" else (100,),
+        strict=False,
+    )
+    """Ascending, the last 100. blue_green and pinned know only [100]; a canary has [10, 25, 50, 100]."""
     bake: Bake
     soak: Duration = 0.0
     """How long 100 % is watched before the promotion is called finished."""
     gates: dict[GateName, Settings]
     """Gate name -> settings fixed for the whole tier."""
     approval: Approval | None = None
-    preview_at_most: Duration = 3600.0
+    preview_at_most: SomeTime = 3600.0
     """How long the preview may take to come up and be judged."""
-    sync_at_most: Duration = 900.0
+    sync_at_most: SomeTime = 900.0
     """How long one share may take to be synced, ready and seen."""
     hold_budget: Duration
     """Seconds a promotion may hold on UNKNOWN in all before the policy below applies."""
@@ -292,16 +337,36 @@ class Tier(Frozen):
     supersede: Literal["queue", "replace", "refuse"] = "queue"
     """What a newer version arriving mid-flight does."""
 
+    @field_validator("shares")
+    @classmethod
+    def _climb_to_100(cls, shares: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
+        strategy = info.data.get("strategy")
+        if any(upper <= lower for lower, upper in pairwise(shares)):
+            raise wrong("must climb: each share higher than the one before")
+        if shares[-1] != 100:
+            raise wrong("must end in 100")
+        if strategy in ("blue_green", "pinned") and shares != (100,):
+            raise wrong(f"must be [100], since {strategy} has no shares between")
+        return shares
+
 
 class Freeze(Frozen):
     """A time in which no share goes up. Rollbacks always go through."""
 
-    reason: Annotated[str, Len(1)]
-    since: datetime = Field(alias="from", strict=False)
-    until: datetime | None = Field(None, strict=False)
+    reason: Line
+    since: Instant = Field(alias="from")
+    until: Instant | None = None
     """None: until somebody removes it (stop-the-line)."""
     environments: tuple[DnsLabel, ...] = Field((), strict=False)
     """Empty: all."""
+
+    @field_validator("until")
+    @classmethod
+    def _after_from(cls, until: datetime | None, info: ValidationInfo) -> datetime | None:
+        since = info.data.get("since")
+        if until is not None and since is not None and until <= since:
+            raise wrong(f"must be later than from, which is {since.isoformat()}")
+        return until
 
 
 class Platform(Frozen):
