@@ -39,6 +39,15 @@ class Started(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rebased(Event):
+    """While this promotion waited its turn another one ended: another version is stable now."""
+
+    kind = "rebased"
+    stable: Mapping[str, Any] | None
+    plan: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Proposed(Event):
     """The promotion's branch is pushed and its pull request is open."""
 
@@ -225,6 +234,7 @@ KINDS: Mapping[str, type[Event]] = {
     event.kind: event
     for event in (
         Started,
+        Rebased,
         Proposed,
         Previewed,
         Judged,

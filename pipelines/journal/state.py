@@ -163,6 +163,11 @@ def _apply(state: State, line: Line) -> State:
     return _APPLY[line.event.kind](state, line.event, line.at)
 
 
+def _rebased(state: State, event: e.Rebased, at: datetime) -> State:
+    started = replace(state.started, stable=event.stable, plan=event.plan)
+    return replace(state, started=started, plan=from_data(event.plan))
+
+
 def _judged(state: State, event: e.Judged, at: datetime) -> State:
     verdict = verdict_from_data(event.verdict)
     return replace(state, verdicts={**state.verdicts, (event.stage, verdict.gate): verdict})
@@ -243,6 +248,7 @@ def _ended(state: State, event: e.Ended, at: datetime) -> State:
 
 _APPLY: Mapping[str, Callable[[State, Any, datetime], State]] = {
     "started": lambda state, event, at: state,
+    "rebased": _rebased,
     "proposed": lambda state, event, at: replace(state, proposed=event),
     "previewed": lambda state, event, at: replace(state, previewed=event),
     "judged": _judged,

@@ -111,6 +111,10 @@ class Context:
             promotion=self.state.promotion,
         )
 
+    def title(self, what: str) -> str:
+        """A commit's or pull request's subject line: ``fraud-scorer v38: 25 % in prod``."""
+        return f"{self.release.model} {self.candidate.label}: {what}"
+
     def trailers(self, stage: str, share_percent: int) -> dict[str, str]:
         """The trailers every machine commit of this promotion carries."""
         change = {"Lockgate-Change": self.state.change.number} if self.state.change else {}
@@ -121,6 +125,10 @@ class Context:
             "Lockgate-Digest": self.candidate.digest,
             **change,
         }
+
+    def trailers_of(self, stage: str) -> dict[str, str]:
+        """The trailers by which a stage's commit is found again."""
+        return {"Lockgate-Promotion": self.state.promotion, "Lockgate-Stage": stage}
 
     def objectives(self) -> Objectives:
         """The release's objectives in the words of the gates."""
@@ -154,5 +162,3 @@ class Step(Protocol):
     def run(self, context: Context) -> Outcome:
         """Bring the stage's effect about, or find that it is there."""
         ...
-
-

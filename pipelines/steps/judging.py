@@ -14,7 +14,7 @@ from pipelines.journal.events import Judged
 from pipelines.journal.lines import verdict_to_data
 from pipelines.journal.state import verdicts_of
 from pipelines.render import namespace
-from pipelines.steps.contract import Context, NotYet, Outcome, Refused
+from pipelines.steps.contract import Context, NotYet, Refused
 from pipelines.strategy import Stage
 
 log = structlog.get_logger()
@@ -86,7 +86,12 @@ def _one(context: Context, name: str, asked: Question) -> Verdict:
         log.exception("gate raised", gate=name)
         reason, sentence = "gate_error", f"{type(error).__name__}: {error}"
     return Verdict(
-        gate=name, subject=asked.subject, status=Status.UNKNOWN, reason=reason, sentence=sentence, at=asked.now
+        gate=name,
+        subject=asked.subject,
+        status=Status.UNKNOWN,
+        reason=reason,
+        sentence=sentence,
+        at=asked.now,
     )
 
 
@@ -97,7 +102,7 @@ def _news(before: Verdict | None, now: Verdict) -> bool:
     return (before.status, before.reason, before.sentence) != (now.status, now.reason, now.sentence)
 
 
-def outcome(stage: Stage, verdicts: Iterable[Verdict]) -> Outcome | None:
+def outcome(stage: Stage, verdicts: Iterable[Verdict]) -> NotYet | Refused | None:
     """What the verdicts make of the step: None when all PASS."""
     by_severity = sorted(verdicts, key=lambda verdict: verdict.status, reverse=True)
     if not by_severity or by_severity[0].status is Status.PASS:

@@ -1,0 +1,253 @@
+"""The local driver: ask what is next, do it, write it down, again. It may die anywhere and be started again.
+
+The Argo driver runs the same :func:`perform` once per task through ``lockgate step``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import structlog
+
+from pipelines import errors
+from pipelines.decide import Move, decide
+from pipelines.journal.events import Event, RollbackBegan, StageDone, StepRefused, Waited
+from pipelines.journal.state import State
+from pipelines.spec.types import Freeze, Platform, Release
+from pipelines.steps import approve, bake, finish, judge, merge, preview, propose, roll_back, shift
+from pipelines.steps.contract import Context, Done, NotYet, Outcome, Refused, World
+from pipelines.steps.recorder import Recorder
+from pipelines.strategy import Stage
+
+log = structlog.get_logger()
+
+STEPS: dict[str, Callable[[Context], Outcome]] = {
+    "propose": propose.run,
+    "preview": preview.run,
+    "judge": judge.run,
+    "merge": merge.run,
+    "shift": shift.run,
+    "bake": bake.run,
+    "approve": approve.run,
+    "finish": finish.run,
+    "roll_back": roll_back.run,
+}
+
+ROLL_BACK = Stage(
+    name="roll_back", step="finish", share_percent=0, maximum_seconds=float("inf"), every_seconds=1.0
+)
+"""The stage a rollback runs under; it is in no plan and has no deadline."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    """One promotion with all it needs to be moved."""
+
+    world: World
+    platform: Platform
+    release: Release
+    recorder: Recorder
+    freezes: Callable[[], tuple[Freeze, ...]]
+    """What main says now; may raise CouldNotTell or InvalidInput, and then nothing rises."""
+
+
+def next_move(assignment: Assignment, state: State) -> Move:
+    """Decide; where the freezes cannot be read, everything is as if frozen."""
+    now = assignment.world.clock.now()
+    try:
+        freezes = assignment.freezes()
+    except (errors.CouldNotTell, errors.InvalidInput) as error:
+        reason = f"platform.yaml on main cannot be read, so nothing rises: {error}"
+        freezes = (Freeze.model_validate({"reason": reason, "from": state.started_at}),)
+    return decide(state, freezes, now)
+
+
+def perform(assignment: Assignment, state: State, stage: Stage) -> Outcome:
+    """Run one stage's step once and write down what came of it.
+
+    Raises:
+        JournalMoved: another driver moves this promotion.
+    """
+    context = _context(assignment, state, stage)
+    name = stage.name if stage is ROLL_BACK else stage.step
+    try:
+        outcome = STEPS[name](context)
+    except errors.JournalMoved:
+        raise
+    except errors.NotYet as error:
+        outcome = NotYet(
+            reason=error.reason, sentence=error.sentence, retry_after_seconds=error.retry_after_seconds
+        )
+    except errors.Refused as error:
+        outcome = Refused(reason=error.reason, sentence=error.sentence)
+    except Exception as error:  # whatever it is, it is no answer
+        outcome = _could_not_tell(stage, error)
+    _write(context, outcome)
+    return outcome
+
+
+def _context(assignment: Assignment, state: State, stage: Stage) -> Context:
+    def record(*events: Event) -> None:
+        context.state = assignment.recorder.add(*events)
+
+    context = Context(
+        world=assignment.world,
+        platform=assignment.platform,
+        release=assignment.release,
+        state=state,
+        stage=stage,
+        record=record,
+    )
+    return context
+
+
+def _could_not_tell(stage: Stage, error: Exception) -> NotYet:
+    if not isinstance(error, errors.LockgateError):
+        log.exception("step raised", stage=stage.name)
+    reason = "source_unreachable" if isinstance(error, errors.CouldNotTell) else "step_error"
+    text = str(error) if isinstance(error, errors.LockgateError) else f"{type(error).__name__}: {error}"
+    return NotYet(reason=reason, sentence=text, retry_after_seconds=stage.every_seconds, unknown=True)
+
+
+def _write(context: Context, outcome: Outcome) -> None:
+    state, stage = context.state, context.stage
+    if state.ended is not None:
+        return
+    if isinstance(outcome, Refused) and stage is ROLL_BACK:  # a rollback takes no for an answer from nobody
+        outcome = NotYet(
+            reason=outcome.reason,
+            sentence=outcome.sentence,
+            retry_after_seconds=stage.every_seconds,
+            unknown=True,
+        )
+    before = state.waits.get(stage.name)
+    match outcome:
+        case Done():
+            if stage.name not in state.done or before is not None:
+                context.record(StageDone(stage=stage.name, sentence=outcome.sentence))
+        case Refused():
+            context.record(StepRefused(stage=stage.name, reason=outcome.reason, sentence=outcome.sentence))
+        case NotYet():
+            said = before is not None and (before.reason, before.sentence) == (
+                outcome.reason,
+                outcome.sentence,
+            )
+            if outcome.unknown or not said:  # a poll that says the same again is not written down again
+                context.record(_waited(stage, outcome))
+
+
+def _waited(stage: Stage, outcome: NotYet) -> Waited:
+    return Waited(
+        stage=stage.name,
+        reason=outcome.reason,
+        sentence=outcome.sentence,
+        unknown=outcome.unknown,
+        retry_after_seconds=outcome.retry_after_seconds,
+    )
+
+
+def step(assignment: Assignment, name: str) -> Outcome:
+    """Run one named stage if it is its turn: what ``lockgate step NAME`` does.
+
+    Done when it is done already, NotYet when it is too early or waits, Refused when the promotion goes back.
+    """
+    state = assignment.recorder.read()
+    if state is None:
+        return Refused(
+            reason="no_such_promotion", sentence=f"there is no promotion {assignment.recorder.promotion}"
+        )
+    move = next_move(assignment, state)
+    if name == ROLL_BACK.name:
+        return _roll_back(assignment, state, move)
+    stage = state.plan.stage(name)
+    if move.kind == "advance" and move.stage == name:
+        return perform(assignment, state, stage)
+    if name in state.done:
+        return Done(sentence=f"{name} is done already")
+    if move.kind in ("roll_back", "stop"):
+        return Refused(reason=move.reason, sentence=move.sentence)
+    return NotYet(reason=move.reason, sentence=move.sentence, retry_after_seconds=stage.every_seconds)
+
+
+def _roll_back(assignment: Assignment, state: State, move: Move) -> Outcome:
+    if state.ended is not None:
+        return Done(sentence=state.ended.sentence)
+    if move.kind != "roll_back":
+        return NotYet(
+            reason="nothing_to_roll_back", sentence=move.sentence, retry_after_seconds=ROLL_BACK.every_seconds
+        )
+    if state.rollback is None:
+        state = assignment.recorder.add(RollbackBegan(code=move.reason, sentence=move.sentence))
+    return perform(assignment, state, ROLL_BACK)
+
+
+class Engine:
+    """Drives one promotion to its end."""
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        *,
+        told: Callable[[State, Move], None] | None = None,
+        wake_seconds: float = 2.0,
+    ) -> None:
+        """``told`` hears every move; a hold is looked at again every ``wake_seconds`` for a person's word."""
+        self._assignment = assignment
+        self._told = told or (lambda state, move: None)
+        self._wake_seconds = wake_seconds
+        self._asked: dict[str, datetime] = {}
+
+    def run(self) -> State:
+        """Move the promotion until it has ended.
+
+        Raises:
+            JournalMoved: another driver moves it.
+            JournalBroken: its journal was changed after it was written.
+        """
+        while True:
+            try:
+                state = self._once()
+            except (errors.JournalBroken, errors.JournalMoved):
+                raise
+            except errors.CouldNotTell as error:  # Git itself is away: nothing can be done, nothing is lost
+                log.warning("the journal cannot be reached", error=str(error))
+                self._assignment.world.clock.sleep(self._wake_seconds)
+                continue
+            if state.ended is not None:
+                return state
+
+    def _once(self) -> State:
+        clock = self._assignment.world.clock
+        state = self._assignment.recorder.read()
+        if state is None:
+            raise errors.Refused(
+                "no_such_promotion", f"there is no promotion {self._assignment.recorder.promotion}"
+            )
+        move = next_move(self._assignment, self._as_asked(state))
+        self._told(state, move)
+        match move.kind:
+            case "stop":
+                return state
+            case "hold":
+                remaining = (move.until - clock.now()).total_seconds() if move.until else self._wake_seconds
+                clock.sleep(max(0.05, min(remaining, self._wake_seconds)))
+            case "advance":
+                perform(self._assignment, state, state.plan.stage(move.stage))
+                self._asked[move.stage] = clock.now()
+            case "roll_back":
+                outcome = _roll_back(self._assignment, state, move)
+                if isinstance(outcome, NotYet):
+                    clock.sleep(min(outcome.retry_after_seconds, self._wake_seconds))
+        return self._assignment.recorder.read() or state
+
+    def _as_asked(self, state: State) -> State:
+        """A poll that said the same again is not in the journal; when it was asked is remembered here."""
+        waits = {
+            stage: replace(wait, at=max(wait.at, self._asked.get(stage, wait.at)))
+            if not wait.unknown
+            else wait
+            for stage, wait in state.waits.items()
+        }
+        return replace(state, waits=waits)

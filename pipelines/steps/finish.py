@@ -1,0 +1,50 @@
+"""The candidate is the stable version now: say so in Git, at the desk and in the registry, and clean up.
+
+Found again by: the commit on main with the stage ``finish``; everything else is simply done again.
+"""
+
+from __future__ import annotations
+
+from pipelines.journal.events import Ended
+from pipelines.render import Serves, render
+from pipelines.steps.contract import Context, Done, Outcome
+from pipelines.steps.serving import synced
+from pipelines.steps.tidy import close_change, remove_preview
+
+
+def run(context: Context) -> Outcome:
+    """Write the new stable version down and end the promotion."""
+    commit = _commit(context)
+    if waiting := synced(context, context.world.deployer, commit) or remove_preview(context):
+        return waiting
+    label, environment = context.candidate.label, context.state.started.environment
+    sentence = f"{label} serves 100 % of {context.release.model} in {environment}"
+    close_change(context, "successful", f"{sentence}; promotion {context.state.promotion}, commit {commit}")
+    _move_alias(context)
+    context.world.repository.delete_branch(context.branch)
+    context.record(Ended(outcome="promoted", sentence=sentence))
+    return Done(sentence=sentence)
+
+
+def _commit(context: Context) -> str:
+    repository = context.world.repository
+    if found := repository.find("main", context.trailers_of("finish")):
+        return found.sha
+    alone = Serves(
+        stable=context.candidate, candidate=None, share_percent=100, promotion=context.state.promotion
+    )
+    written = repository.commit(
+        "main",
+        render(context.release, context.state.started.environment, context.environment, alone),
+        subject=context.title(f"stable in {context.state.started.environment}"),
+        body="",
+        trailers=context.trailers("finish", 100),
+    )
+    return written.sha
+
+
+def _move_alias(context: Context) -> None:
+    registry = context.world.registry
+    settings = context.platform.systems.registry
+    if registry is not None and settings is not None:
+        registry.set_alias(context.release.model, settings.production_alias, context.candidate.uri)

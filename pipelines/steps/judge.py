@@ -1,0 +1,80 @@
+"""Ask the gates of the preview, and show each verdict on the very commit it judged.
+
+Found again by: the verdicts in the journal; commit statuses and the comment are simply written again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+from gates.contract import Status, Verdict
+from pipelines.render import verdict_table
+from pipelines.steps.contract import Context, Done, Outcome
+from pipelines.steps.judging import ask, outcome, question
+from pipelines.steps.serving import folder, look
+
+StatusState = Literal["success", "pending", "failure", "error"]
+STATES: Mapping[Status, StatusState] = {
+    Status.PASS: "success",
+    Status.WAIT: "pending",
+    Status.UNKNOWN: "error",
+    Status.FAIL: "failure",
+}
+MARKER = "lockgate-verdicts"
+
+
+def run(context: Context) -> Outcome:
+    """Judge the pull request's head."""
+    proposed = context.state.proposed
+    assert proposed is not None  # noqa: S101 - the plan puts propose before judge
+    previewed = context.state.previewed
+    candidate = (
+        context.arm("candidate", previewed.revision, previewed.url) if previewed else context.arm("candidate")
+    )
+    assert candidate is not None  # noqa: S101 - a promotion always has a candidate
+    asked = question(
+        context,
+        context.stage,
+        commit=proposed.head_sha,
+        files=context.world.repository.files(
+            folder(context, context.state.started.environment), proposed.head_sha
+        ),
+        candidate=candidate,
+        stable=context.arm("stable", url=_live_url(context)),
+        since=context.now,
+    )
+    verdicts = ask(context, context.stage, asked, again=False)
+    publish(context, proposed.head_sha, verdicts)
+    return outcome(context.stage, verdicts) or Done(
+        sentence=f"{len(verdicts)} gates pass on {proposed.head_sha[:12]}"
+    )
+
+
+def _live_url(context: Context) -> str:
+    if context.stable is None:
+        return ""
+    return look(context, context.world.deployer, context.environment).url
+
+
+def publish(context: Context, sha: str, verdicts: Iterable[Verdict]) -> None:
+    """Write one commit status per gate, one for all, and the comment with the table."""
+    verdicts = tuple(verdicts)
+    proposed = context.state.proposed
+    assert proposed is not None  # noqa: S101 - publish is called past propose
+    forge = context.world.forge
+    for verdict in verdicts:
+        state = STATES[verdict.status]
+        forge.set_status(
+            sha, name=f"lockgate/{verdict.gate}", state=state, sentence=verdict.sentence, url=proposed.url
+        )
+    worst = Status.worst(verdict.status for verdict in verdicts)
+    passed = sum(verdict.status is Status.PASS for verdict in verdicts)
+    forge.set_status(
+        sha,
+        name="lockgate/gates",
+        state=STATES[worst],
+        sentence=f"{passed} of {len(verdicts)} gates pass",
+        url=proposed.url,
+    )
+    forge.comment(proposed.pull_request, marker=MARKER, body=verdict_table(verdicts))

@@ -1,0 +1,157 @@
+"""Take the candidate to 0 %. Depends on Git and Argo CD alone; everything else is tidied up afterwards.
+
+Found again by: the commit on main with this promotion's trailers and the stage ``roll_back``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from pipelines import errors
+from pipelines.journal.events import Ended, ShareCommitted, ShareServed
+from pipelines.journal.events import Outcome as Ending
+from pipelines.render import render
+from pipelines.steps.contract import Context, Done, NotYet, Outcome, Refused
+from pipelines.steps.serving import folder, look
+from pipelines.steps.shift import see
+from pipelines.steps.tidy import close_change, remove_preview
+
+TIDY_AT_MOST_SECONDS = 900.0
+"""This long after the candidate is at 0, what still cannot be tidied up is left to people, and named."""
+
+
+def run(context: Context) -> Outcome:
+    """Bring the candidate to 0, see it there, tidy up, end."""
+    rollback = context.state.rollback
+    assert rollback is not None  # noqa: S101 - the engine writes it down before it runs this step
+    at_zero = rollback.at
+    if _reached_main(context):
+        if waiting := _to_zero(context):
+            return waiting
+        served = context.state.zero_served
+        at_zero = served.at if served else at_zero
+    left = _tidy(context, at_zero)
+    if isinstance(left, NotYet):
+        return left
+    sentence = f"{context.candidate.label} is at 0 %: {rollback.sentence}"
+    context.record(Ended(outcome=_outcome(context), sentence=sentence, left_undone=left))
+    return Done(sentence=sentence)
+
+
+def _outcome(context: Context) -> Ending:
+    if context.state.abort is not None:
+        return context.state.abort.outcome
+    return "rolled_back" if context.state.merged is not None else "refused"
+
+
+def _reached_main(context: Context) -> bool:
+    """Whether main may hold the candidate: merged by us, or by somebody while we did not look."""
+    if context.state.merged is not None or context.state.commits:
+        return True
+    proposed = context.state.proposed
+    if proposed is None:
+        return False
+    return context.world.forge.pull_request(proposed.pull_request).state == "merged"
+
+
+def _to_zero(context: Context) -> Outcome | None:
+    """None once Argo CD applied the commit to 0 and the serving layer gives the candidate nothing."""
+    if not context.state.zero_commit:
+        context.record(ShareCommitted(stage="roll_back", share_percent=0, commit=_commit(context)))
+    if context.state.zero_served is not None:
+        return None
+    _insist(context, context.state.zero_commit)
+    live = look(context, context.world.deployer, context.environment)
+    share = live.traffic.get(live.newest_revision, 0) if live.uri == context.candidate.uri else 0
+    if live.exists and share:
+        return _again(context, "not_at_zero", f"the serving layer still gives the candidate {share} %")
+    context.record(
+        ShareServed(
+            stage="roll_back",
+            share_percent=0,
+            candidate_revision=live.newest_revision,
+            stable_revision=live.stable_revision,
+            url=live.url,
+        )
+    )
+    return None
+
+
+def _commit(context: Context) -> str:
+    repository, started = context.world.repository, context.state.started
+    if found := repository.find("main", context.trailers_of("roll_back")):
+        return found.sha
+    changes: dict[str, str | None]
+    if context.state.plan.first:
+        changes = dict.fromkeys(repository.files(folder(context, started.environment), "main"))
+    else:
+        changes = dict(render(context.release, started.environment, context.environment, context.serves(0)))
+    written = repository.commit(
+        "main",
+        changes,
+        subject=context.title(f"back to 0 % in {started.environment}"),
+        body=context.state.rollback.sentence if context.state.rollback else "",
+        trailers=context.trailers("roll_back", 0),
+    )
+    return written.sha
+
+
+def _insist(context: Context, commit: str) -> None:
+    """Ask for the commit until it is applied. Where auto-sync is on, Argo CD applies it by itself."""
+    deployer = context.world.deployer
+    if deployer.synced(commit).outcome in ("not_started", "failed"):
+        try:
+            deployer.sync(commit)
+        except errors.Refused:
+            return
+
+
+def _tidy(context: Context, at_zero: datetime) -> tuple[str, ...] | NotYet:
+    """Everything a rollback does not depend on; what fails is tried again for a while, then named."""
+    pieces: tuple[tuple[str, Callable[[Context], NotYet | Refused | None]], ...] = (
+        ("see 0 % in the metrics", _see_zero),
+        ("close the pull request", _close_pull_request),
+        ("remove the preview", remove_preview),
+        ("close the change request", _close_change),
+    )
+    left = []
+    for name, piece in pieces:
+        try:
+            problem = piece(context)
+        except errors.JournalMoved:
+            raise
+        except errors.LockgateError as error:
+            left.append(f"{name}: {error}")
+            continue
+        if problem is not None:
+            left.append(f"{name}: {problem.sentence}")
+    if left and (context.now - at_zero).total_seconds() < TIDY_AT_MOST_SECONDS:
+        return _again(context, "tidying", f"at 0 %; still to do: {'; '.join(left)}")
+    return tuple(left)
+
+
+def _see_zero(context: Context) -> NotYet | Refused | None:
+    served = context.state.zero_served
+    if served is None or context.state.zero_seen is not None or not served.stable_revision:
+        return None
+    answer = see(context, served, seen=False)
+    return None if isinstance(answer, Done) else answer
+
+
+def _close_pull_request(context: Context) -> None:
+    proposed = context.state.proposed
+    if proposed is not None and context.state.merged is None:
+        context.world.forge.close(proposed.pull_request)
+        context.world.repository.delete_branch(context.branch)
+
+
+def _close_change(context: Context) -> None:
+    rollback = context.state.rollback
+    assert rollback is not None  # noqa: S101 - the engine writes it down before it runs this step
+    close_change(context, "unsuccessful", f"{rollback.sentence}; promotion {context.state.promotion}")
+
+
+def _again(context: Context, reason: str, sentence: str) -> NotYet:
+    seconds = min(context.stage.every_seconds, 2.0)
+    return NotYet(reason=reason, sentence=sentence, retry_after_seconds=seconds)

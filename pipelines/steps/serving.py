@@ -1,0 +1,82 @@
+"""Bringing one commit into force: synced, ready, split as asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipelines import ports
+from pipelines.render import namespace
+from pipelines.spec.types import Environment
+from pipelines.steps.contract import Context, NotYet, Refused
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InForce:
+    """A commit that is applied and served as it says."""
+
+    deployment: ports.Deployment
+
+
+def bring(
+    context: Context,
+    deployer: ports.Deployer,
+    environment: Environment,
+    commit: str,
+    *,
+    uri: str,
+    share: int | None,
+) -> InForce | NotYet | Refused:
+    """Ask for a commit and find out how far it is.
+
+    Args:
+        uri: the storageUri the newest spec must name; "" where any will do.
+        share: percent the newest revision must have, added up by revision; None where it is not asked.
+    """
+    progress = synced(context, deployer, commit)
+    if progress is not None:
+        return progress
+    deployment = look(context, deployer, environment)
+    if deployment.failed:
+        return Refused(
+            reason="candidate_failed", sentence=f"the candidate cannot be served: {deployment.failed}"
+        )
+    if uri and deployment.uri != uri:
+        return _wait(context, "not_applied", f"the live object still names {deployment.uri or 'no artifact'}")
+    if not deployment.ready:
+        return _wait(context, "not_ready", deployment.sentence)
+    got = deployment.traffic.get(deployment.newest_revision, 0)
+    if share is not None and got != share:
+        return _wait(context, "not_split", f"{deployment.newest_revision} gets {got} %, {share} % is asked")
+    return InForce(deployment=deployment)
+
+
+def synced(context: Context, deployer: ports.Deployer, commit: str) -> NotYet | Refused | None:
+    """None once exactly this commit is applied; asks for it where nobody has."""
+    sync = deployer.synced(commit)
+    if sync.outcome == "not_started":
+        deployer.sync(commit)
+        sync = deployer.synced(commit)
+    if sync.outcome == "failed":
+        return Refused(reason="sync_failed", sentence=f"{commit[:12]} could not be applied: {sync.sentence}")
+    if sync.outcome != "done":
+        return _wait(context, "syncing", sync.sentence)
+    return None
+
+
+def look(context: Context, deployer: ports.Deployer, environment: Environment) -> ports.Deployment:
+    """Read the model's live InferenceService in an environment."""
+    return deployer.deployment(
+        namespace=namespace(environment, context.release.tenant),
+        service=context.release.model,
+        mode=environment.mode,
+    )
+
+
+def _wait(context: Context, reason: str, sentence: str) -> NotYet:
+    seconds = min(context.stage.every_seconds, 5.0)
+    return NotYet(reason=reason, sentence=sentence, retry_after_seconds=seconds)
+
+
+def folder(context: Context, environment: str) -> str:
+    """Where a model's manifests of an environment are in the repository."""
+    return f"clusters/{environment}/{context.release.tenant}/{context.release.model}"

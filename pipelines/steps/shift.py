@@ -1,0 +1,124 @@
+"""Bring one share into force: commit, sync of that commit, split as asked, split as seen.
+
+Found again by: the commit on main with this promotion's trailers, stage and share.
+"""
+
+from __future__ import annotations
+
+from gates.share import observed_share
+
+from pipelines.journal.events import ShareCommitted, ShareSeen, ShareServed
+from pipelines.journal.state import Served
+from pipelines.render import namespace, render, serves_of
+from pipelines.steps import approve
+from pipelines.steps.contract import Context, Done, NotYet, Outcome, Refused
+from pipelines.steps.serving import InForce, bring, folder
+
+
+def run(context: Context) -> Outcome:
+    """Bring the stage's share into force."""
+    share = context.stage.share_percent
+    if share not in context.state.commits:
+        written = _commit(context, share)
+        if not isinstance(written, str):
+            return written
+        context.record(ShareCommitted(stage=context.stage.name, share_percent=share, commit=written))
+    if share not in context.state.served:
+        progress = bring(
+            context,
+            context.world.deployer,
+            context.environment,
+            context.state.commits[share],
+            uri=context.candidate.uri,
+            share=share,
+        )
+        if not isinstance(progress, InForce):
+            return progress
+        live = progress.deployment
+        context.record(
+            ShareServed(
+                stage=context.stage.name,
+                share_percent=share,
+                candidate_revision=live.newest_revision,
+                stable_revision=live.stable_revision,
+                url=live.url,
+            )
+        )
+    return see(context, context.state.served[share], seen=share in context.state.seen)
+
+
+def _commit(context: Context, share: int) -> str | NotYet | Refused:
+    repository, started = context.world.repository, context.state.started
+    if found := repository.find("main", context.trailers_of(context.stage.name)):
+        return found.sha
+    wanted = render(context.release, started.environment, context.environment, context.serves(share))
+    at_main = repository.files(folder(context, started.environment), "main")
+    if at_main == wanted and context.state.merged is not None and not context.state.commits:
+        return context.state.merged.commit
+    if obstacle := undisturbed(context, at_main):
+        return obstacle
+    if share == 100 and context.state.plan.needs_approval:
+        obstacle = approve.check_again(context)
+        if obstacle is not None:
+            return obstacle
+    written = repository.commit(
+        "main",
+        wanted,
+        subject=context.title(f"{share} % in {started.environment}"),
+        body="",
+        trailers=context.trailers(context.stage.name, share),
+    )
+    return written.sha
+
+
+def undisturbed(context: Context, at_main: dict[str, str]) -> Refused | None:
+    """Main still holds what this promotion wrote last; anything else is a hand we do not overrule."""
+    last = context.serves(100 if context.state.plan.first else context.state.share_percent)
+    expected = render(context.release, context.state.started.environment, context.environment, last)
+    if at_main == expected:
+        return None
+    held = serves_of(at_main)
+    by = f"it holds {held.promotion or 'nothing of ours'}" if held else "it holds no record of ours"
+    differing = sorted(
+        path for path in expected.keys() | at_main.keys() if expected.get(path) != at_main.get(path)
+    )
+    return Refused(
+        reason="main_changed",
+        sentence=f"main was changed by another hand in {', '.join(differing)}; {by}",
+    )
+
+
+def see(context: Context, served: Served, *, seen: bool) -> Outcome:
+    """Find the share in the metrics, as counted since it was served."""
+    share = served.share_percent
+    if seen:
+        return Done(sentence=f"{share} % was seen")
+    metrics = context.environment.metrics
+    if context.world.metrics is None or metrics is None or (share == 0 and context.state.rollback is None):
+        context.record(_seen(context, share, None, f"{share} % is served; no metrics are asked"))
+        return Done(sentence=f"{share} % is in force")
+    observed = observed_share(
+        context.world.metrics,
+        pack=metrics.pack,
+        namespace=namespace(context.environment, context.release.tenant),
+        candidate_revision=served.candidate_revision,
+        stable_revision=served.stable_revision,
+        intended_percent=share,
+        since=served.at,
+        now=context.now,
+    )
+    if observed.agrees is not True:
+        return NotYet(
+            reason=observed.reason,
+            sentence=observed.sentence,
+            retry_after_seconds=min(context.stage.every_seconds, 5.0),
+            unknown=observed.unknown,
+        )
+    context.record(_seen(context, share, observed.observed_percent, observed.sentence))
+    return Done(sentence=observed.sentence)
+
+
+def _seen(context: Context, share: int, observed: float | None, sentence: str) -> ShareSeen:
+    return ShareSeen(
+        stage=context.stage.name, share_percent=share, observed_percent=observed, sentence=sentence
+    )

@@ -1,0 +1,128 @@
+"""Beginning a promotion: read what main wants, plan it, write the first line of its journal."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+
+from pipelines import ports
+from pipelines.errors import InvalidInput, Problem
+from pipelines.journal.events import Started
+from pipelines.journal.state import State
+from pipelines.render import serves_of
+from pipelines.spec.read import read_platform, read_release
+from pipelines.spec.types import Platform, Release, Version
+from pipelines.steps.recorder import Recorder
+from pipelines.strategy import plan, to_data
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What somebody asks for."""
+
+    model: str
+    environment: str
+    version: Version | None
+    """None: what main's release.yaml names."""
+    requested_by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlreadyServes:
+    """There is nothing to do."""
+
+    sentence: str
+
+
+def wanted(repository: ports.Repository, model: str, at: str) -> tuple[Platform, Release]:
+    """platform.yaml and a model's release.yaml at a commit.
+
+    Raises:
+        InvalidInput: either is absent or says something lockgate cannot do.
+    """
+    platform_text = repository.read("platform.yaml", at)
+    path = f"models/{model}/release.yaml"
+    release_text = repository.read(path, at)
+    missing = [
+        name for name, text in (("platform.yaml", platform_text), (path, release_text)) if text is None
+    ]
+    if platform_text is None or release_text is None:
+        raise InvalidInput([Problem(name, 0, "", f"is not there at {at[:12]}") for name in missing])
+    platform = read_platform(platform_text, "platform.yaml")
+    return platform, read_release(release_text, path, platform)
+
+
+def start(
+    wish: Wish, repository: ports.Repository, journals: ports.JournalStore, clock: ports.Clock
+) -> str | AlreadyServes:
+    """Begin a promotion, or find the one under way for the same version; its id.
+
+    Raises:
+        InvalidInput: platform.yaml, release.yaml or the wish cannot be used.
+    """
+    base = repository.head("main") or ""
+    platform, release = wanted(repository, wish.model, base)
+    if wish.environment not in platform.environments:
+        known = ", ".join(platform.environments)
+        raise InvalidInput([Problem("--to", 0, "", f"there is no environment {wish.environment}", known)])
+    version = wish.version or release.version
+    release = release.model_copy(update={"version": version})
+    for state in open_promotions(journals, clock, wish.model, wish.environment):
+        if state.started.candidate["digest"] == version.digest:
+            return state.promotion
+    stable = stable_of(repository, release, wish.environment, base)
+    if stable is not None and stable.digest == version.digest:
+        return AlreadyServes(sentence=f"{stable.label} serves {wish.model} in {wish.environment} already")
+    environment = platform.environments[wish.environment]
+    planned = plan(release, platform.tiers[release.tier], environment, first=stable is None)
+    now = clock.now()
+    promotion = identity(wish.model, wish.environment, now)
+    Recorder(journals, clock, promotion, f"person:{wish.requested_by}").add(
+        Started(
+            promotion=promotion,
+            model=wish.model,
+            tenant=release.tenant,
+            environment=wish.environment,
+            requested_by=wish.requested_by,
+            reason=wish.reason,
+            base=base,
+            candidate=version.model_dump(),
+            stable=stable.model_dump() if stable else None,
+            plan=to_data(planned),
+        )
+    )
+    return promotion
+
+
+def identity(model: str, environment: str, now: datetime) -> str:
+    """An id that sorts by time: ``fraud-scorer-prod-20261121T031500Z-7f3a``."""
+    return f"{model}-{environment}-{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+
+
+def stable_of(repository: ports.Repository, release: Release, environment: str, at: str) -> Version | None:
+    """The version that main says serves now; None before the first."""
+    folder = f"clusters/{environment}/{release.tenant}/{release.model}"
+    serves = serves_of(repository.files(folder, at))
+    return serves.stable if serves else None
+
+
+def open_promotions(
+    journals: ports.JournalStore, clock: ports.Clock, model: str, environment: str
+) -> tuple[State, ...]:
+    """Promotions of a model in an environment that have not ended, oldest first."""
+    return tuple(state for state in promotions_of(journals, clock, model, environment) if state.ended is None)
+
+
+def promotions_of(
+    journals: ports.JournalStore, clock: ports.Clock, model: str, environment: str
+) -> tuple[State, ...]:
+    """Every promotion of a model in an environment, oldest first."""
+    found = []
+    for promotion in journals.promotions():
+        if promotion.startswith(f"{model}-{environment}-"):
+            state = Recorder(journals, clock, promotion, "reader").read()
+            if state and (state.started.model, state.started.environment) == (model, environment):
+                found.append(state)
+    return tuple(found)

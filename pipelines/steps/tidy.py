@@ -1,0 +1,40 @@
+"""What the end of a promotion cleans up, whichever way it ended. Each piece may run again."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pipelines.journal.events import ChangeClosed
+from pipelines.steps.contract import Context, NotYet, Refused
+from pipelines.steps.preview import target
+from pipelines.steps.serving import folder, synced
+
+
+def remove_preview(context: Context) -> NotYet | Refused | None:
+    """Take the candidate out of the preview environment; None when it is gone."""
+    deployer = context.world.preview
+    repository = context.world.repository
+    if deployer is None or repository.find("main", context.trailers_of("preview")) is None:
+        return None
+    name, _ = target(context)
+    prefix = folder(context, name)
+    removed = repository.find("main", context.trailers_of("preview-removed"))
+    if removed is None:
+        files = repository.files(prefix, "main")
+        removed = repository.commit(
+            "main",
+            dict.fromkeys(files),
+            subject=context.title("preview removed"),
+            body="",
+            trailers=context.trailers("preview-removed", 0),
+        )
+    return synced(context, deployer, removed.sha)
+
+
+def close_change(context: Context, code: Literal["successful", "unsuccessful"], notes: str) -> None:
+    """Close the change request with its outcome, where one was opened."""
+    change, desk = context.state.change, context.world.desk
+    if change is None or desk is None or context.state.change_closed is not None:
+        return
+    desk.close(change.number, code=code, notes=notes)
+    context.record(ChangeClosed(number=change.number, code=code))
