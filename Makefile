@@ -1,0 +1,29 @@
+# Each target is a line or two; `make help` prints them.
+SHELL := /bin/bash
+BIN := .venv/bin
+READY := .venv/.ready
+
+help:  ## print this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(READY)  ## the main job on this machine: a good version to 100 %, a bad one back to 0
+	@$(BIN)/lockgate rehearse --demo
+
+test: $(READY)  ## every test that needs nothing but this machine
+	@$(BIN)/python -m pipelines.rehearsal.prometheus && $(BIN)/pytest -n 2 --dist loadfile
+
+lint: $(READY)  ## ruff, mypy --strict, import contracts
+	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports --no-logo
+
+bench: $(READY)  ## what it costs, beside what one would use instead
+	@$(BIN)/python -m tests.bench
+
+lock:  ## resolve requirements.lock anew (needs uv)
+	@uv pip compile pyproject.toml --extra rehearsal --extra mlflow --group dev --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements.lock
+
+$(READY): requirements.lock pyproject.toml
+	@.ci/setup
+	@touch $@
+
+.PHONY: help demo test lint bench lock
