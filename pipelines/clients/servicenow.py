@@ -1,0 +1,487 @@
+"""ServiceNow through pysnow: change requests, opened once, read whole, closed with their outcome.
+
+Traps this file keeps away from everybody else:
+an invalid part of a query returns all rows, so every answer is compared with what was asked;
+a 200 may carry an error beside part of a result, or a page, so the raw answer is checked before use;
+one set of parameters is shared by all calls of a Resource, so every call gets a new one.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Literal
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util.retry import Retry
+
+from pipelines.errors import AccessDenied, CouldNotTell, Misbehaved, Refused, Unreachable
+from pipelines.ports import Approver, Change, ChangeRequest, Conflicts, Finding
+
+_SYSTEM = "ServiceNow"
+_log = logging.getLogger(__name__)
+
+_NEW, _ASSESS, _AUTHORIZE, _SCHEDULED, _IMPLEMENT, _REVIEW, _CLOSED, _CANCELED = -5, -4, -3, -2, -1, 0, 3, 4
+_FIRST_STEP = {"normal": _ASSESS, "emergency": _AUTHORIZE, "standard": _SCHEDULED}
+"""The state that asks for a new change's assessment."""
+
+_DISPLAY = "lockgate"
+_LONGEST_DESCRIPTION = 4000
+_LONGEST_SUMMARY = 160
+"""ServiceNow cuts longer text without a word; an approver must see all of it."""
+
+_CONFLICT_STALE_SECONDS = 60.0
+"""An older conflict check is run again before a change is read."""
+
+_CHANGE_FIELDS = [
+    "sys_id", "number", "type", "state", "approval", "on_hold", "active", "requested_by",
+    "requested_by.user_name", "opened_by", "opened_by.user_name", "cmdb_ci", "cmdb_ci.name",
+    "correlation_id", "correlation_display", "start_date", "end_date",
+]  # fmt: skip
+_ROW_FIELDS = ["sys_id", "sysapproval", "approver", "approver.user_name", "state", "sys_updated_on"]
+
+_Row = dict[str, Any]
+
+
+class _Bearer(requests.auth.AuthBase):
+    """A token in the header; as an auth object it is not displaced by a ~/.netrc."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+
+class ServiceNowDesk:
+    """A change desk. One account's view of one instance; safe to keep for the life of a process.
+
+    ``password`` or ``token`` is given. A GET is tried three times in all; nothing else is ever repeated.
+    Every method raises :class:`~pipelines.errors.CouldNotTell` when there is no usable answer; after that
+    a write may or may not have happened.
+    """
+
+    def __init__(
+        self,
+        *,
+        url: str,
+        user: str,
+        password: str | None = None,
+        token: str | None = None,
+        ca_file: str | None = None,
+        timeout_seconds: float = 20.0,
+    ) -> None:
+        scheme, _, host = url.rstrip("/").partition("://")
+        self._url = url.rstrip("/")
+        self._user = user
+        self._timeout_seconds = timeout_seconds
+        session = requests.Session()
+        session.auth = _Bearer(token) if token else requests.auth.HTTPBasicAuth(user, password or "")
+        session.verify = ca_file or True
+        session.hooks["response"].append(_check)
+        # A Retry-After of an hourly limit is the caller's to wait for, not ours to sleep through.
+        retry = Retry(
+            total=2, backoff_factor=0.2, status_forcelist=(502, 503, 504), allowed_methods={"GET"},
+            raise_on_status=False, respect_retry_after_header=False,
+        )  # fmt: skip
+        session.mount(f"{scheme}://", HTTPAdapter(max_retries=retry))
+        with warnings.catch_warnings():
+            # Its time-zone library of 2019 warns on newer Pythons; nothing here uses it.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            import pysnow
+        self._pysnow = pysnow
+        self._client = pysnow.Client(host=host, session=session, use_ssl=scheme == "https")
+
+    # ------------------------------------------------------------------- reading
+
+    def find(self, correlation_id: str) -> Change | None:
+        """The newest open change with this correlation id; None when none is open.
+
+        Cancelled and closed changes cover nothing any more and are passed over. One that was opened but
+        whose assessment nobody asked for, because its opener died in between, is asked for here.
+        """
+        row = self._find(correlation_id)
+        return self._whole(self._assessed(row)) if row else None
+
+    def read(self, number: str) -> Change:
+        """Read a change, its approvers and its conflicts afresh."""
+        return self._whole(self._by_number(number))
+
+    def _find(self, correlation_id: str) -> _Row | None:
+        _allow(r"[0-9a-f]{64}", correlation_id, "a correlation id of 64 hexadecimal digits")
+        rows = self._list("change_request", "correlation_id", correlation_id, _CHANGE_FIELDS)
+        opened = [row for row in rows if _state(row) not in (_CLOSED, _CANCELED)]
+        opened.sort(key=lambda row: (len(_text(row, "number")), _text(row, "number")))
+        if len(opened) > 1:
+            others = ", ".join(_text(row, "number") for row in opened[:-1])
+            _log.warning("%s is the newest open change; the same content is also in %s: cancel those",
+                         _text(opened[-1], "number"), others)  # fmt: skip
+        return opened[-1] if opened else None
+
+    def _by_number(self, number: str) -> _Row:
+        _allow(r"CHG\d{7,10}", number, "a change number such as CHG0030001")
+        rows = self._list("change_request", "number", number, _CHANGE_FIELDS)
+        if len(rows) != 1:
+            raise Misbehaved(
+                _SYSTEM,
+                f"{len(rows)} changes came back for {number}: it is gone, or this account may not see it",
+            )
+        return rows[0]
+
+    def _whole(self, row: _Row) -> Change:
+        sys_id = _sys_id(row)
+        number, state = _text(row, "number"), row["state"]
+        _allow(r"CHG\d{7,10}", number, "a change number")
+        return Change(
+            number=number,
+            sys_id=sys_id,
+            url=f"{self._url}/nav_to.do?uri=change_request.do%3Fsys_id%3D{sys_id}",
+            type=_text(row, "type"),
+            state=_state(row),
+            state_name=str(state["display_value"]),
+            approval=_text(row, "approval"),
+            on_hold=_text(row, "on_hold") == "true",
+            active=_text(row, "active") == "true",
+            requested_by=_named(row, "requested_by", "user_name"),
+            opened_by=_named(row, "opened_by", "user_name"),
+            configuration_item=_named(row, "cmdb_ci", "name"),
+            correlation_id=_text(row, "correlation_id"),
+            start=_time(_text(row, "start_date")),
+            end=_time(_text(row, "end_date")),
+            approvers=self._approvers(sys_id),
+            conflicts=self._conflicts(row, sys_id),
+        )
+
+    def _approvers(self, sys_id: str) -> tuple[Approver, ...]:
+        rows = self._list("sysapproval_approver", "sysapproval", sys_id, _ROW_FIELDS)
+        return tuple(
+            Approver(
+                name=_named(row, "approver", "user_name"),
+                state=_text(row, "state"),
+                at=_time(_text(row, "sys_updated_on")),
+            )
+            for row in rows
+        )
+
+    def _conflicts(self, row: _Row, sys_id: str) -> Conflicts:
+        path = f"/{sys_id}/conflict"
+        answer, at = self._change_api("GET", path)
+        last_run = _time(_plain(answer.get("last_run")))
+        stale = last_run is None or abs((at - last_run).total_seconds()) > _CONFLICT_STALE_SECONDS
+        checkable = all(_text(row, field) for field in ("cmdb_ci", "start_date", "end_date"))
+        if stale and checkable and _text(row, "active") == "true":
+            self._change_api("POST", path)
+            answer, _ = self._change_api("GET", path)
+        # The status may say Conflict beside an empty list: the list is what counts.
+        found = answer.get("conflicts")
+        if not isinstance(found, list):
+            raise Misbehaved(_SYSTEM, "the conflict check answered without a list of conflicts")
+        return Conflicts(
+            checked_at=_time(_plain(answer.get("last_run"))), found=tuple(_conflict(one) for one in found)
+        )
+
+    # ------------------------------------------------------------------- writing
+
+    def create(self, request: ChangeRequest) -> Change:
+        """Open a change and ask for its assessment; the open one with the same correlation id is adopted."""
+        row = self._find(request.correlation_id)
+        if row is None:
+            wishes = _wishes(request)
+            path = f"/{request.type}"
+            if request.type == "standard":
+                _allow(r"[0-9a-f]{32}", request.template, "the sys_id of a standard change template")
+                path = f"/standard/{request.template}"
+            opened, _ = self._change_api("POST", path, wishes)
+            if _plain(opened.get("correlation_id")) != request.correlation_id:
+                raise Misbehaved(_SYSTEM, "a change was opened, but not with the correlation id it was given")
+            row = self._by_number(_plain(opened.get("number")))
+            _compare(row, request)
+        return self._whole(self._assessed(row))
+
+    def begin(self, number: str) -> None:
+        """Move an approved change to Implement; already there is fine."""
+        row = self._by_number(number)
+        if _state(row) != _IMPLEMENT:
+            self._move(row, _IMPLEMENT)
+
+    def close(self, number: str, *, code: Literal["successful", "unsuccessful"], notes: str) -> None:
+        """Close with its outcome, or cancel where nothing was implemented; already closed is fine."""
+        row = self._by_number(number)
+        state = _state(row)
+        if state in (_CLOSED, _CANCELED):
+            return
+        outcome = {"close_code": code, "close_notes": notes[:_LONGEST_DESCRIPTION]}
+        self._close_tasks(_sys_id(row), outcome)
+        held = _text(row, "on_hold") == "true"
+        if state == _REVIEW or (state == _IMPLEMENT and not held):
+            if state == _IMPLEMENT:
+                row = self._move(row, _REVIEW)
+            self._move(row, _CLOSED, outcome)
+        else:
+            # On hold the only way on is Canceled; so it is before anything was implemented.
+            self._move(row, _CANCELED, outcome)
+
+    def note(self, number: str, text: str) -> None:
+        """Add a work note."""
+        self._patch("change_request", _sys_id(self._by_number(number)), {"work_notes": text})
+
+    def _assessed(self, row: _Row) -> _Row:
+        """Ask for a new change's assessment where nobody has; never again after a rejection."""
+        if _state(row) != _NEW or _text(row, "approval") not in ("not requested", ""):
+            return row
+        return self._move(row, _FIRST_STEP.get(_text(row, "type"), _ASSESS))
+
+    def _move(self, row: _Row, state: int, also: Mapping[str, str] | None = None) -> _Row:
+        number = _text(row, "number")
+        self._patch("change_request", _sys_id(row), {"state": str(state), **(also or {})})
+        moved = self._by_number(number)
+        if _state(moved) != state:
+            there = moved["state"]["display_value"]
+            raise Misbehaved(_SYSTEM, f"{number} was moved to state {state} but is in {there}")
+        return moved
+
+    def _close_tasks(self, sys_id: str, outcome: Mapping[str, str]) -> None:
+        fields = ["sys_id", "change_request", "active"]
+        for task in self._list("change_task", "change_request", sys_id, fields):
+            if _text(task, "active") == "true":
+                self._patch("change_task", _sys_id(task), {"state": str(_CLOSED), **outcome})
+
+    # ------------------------------------------------------------------ the wire
+
+    def _list(self, table: str, field: str, value: str, fields: list[str]) -> list[_Row]:
+        """All rows whose field has a value, each compared with what was asked."""
+        with _translated(self._pysnow.exceptions.PysnowException):
+            resource = self._client.resource(f"/table/{table}", timeout=self._timeout_seconds)
+            answer = resource.get(
+                query={field: value},
+                fields=fields,
+                limit=500,
+                display_value="all",
+                exclude_reference_link=True,
+            )
+            rows, total = answer.all(), answer.headers.get("X-Total-Count", "")
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise Misbehaved(_SYSTEM, f"{table} answered with something that is no list of rows")
+        if any(_text(row, field) != value for row in rows):
+            raise Misbehaved(
+                _SYSTEM, f"{table} answered with rows that were not asked for: part of the query was ignored; "
+                f"set glide.invalid_query.returns_no_rows=true",
+            )  # fmt: skip
+        if total.isdigit() and int(total) > len(rows):
+            raise AccessDenied(
+                _SYSTEM, f"{table} holds {total} rows of {value} but shows {len(rows)}: "
+                f"let {self._user} read all of them, a rejection may be among the others",
+            )  # fmt: skip
+        return rows
+
+    def _patch(self, table: str, sys_id: str, values: Mapping[str, str]) -> None:
+        with _translated(self._pysnow.exceptions.PysnowException):
+            resource = self._client.resource(f"/table/{table}", timeout=self._timeout_seconds)
+            written = resource.request("PATCH", f"/{sys_id}", data=json.dumps(values)).one()
+        if _plain(written.get("sys_id")) != sys_id:
+            raise Misbehaved(_SYSTEM, f"another row of {table} was written than the one named")
+
+    def _change_api(
+        self, method: str, path: str, values: Mapping[str, str] | None = None
+    ) -> tuple[_Row, datetime]:
+        """An answer of the Change API and the desk's own time; a text answer gives an empty row."""
+        with _translated(self._pysnow.exceptions.PysnowException):
+            resource = self._client.resource(
+                "/change", base_path="/api/sn_chg_rest/v1", timeout=self._timeout_seconds
+            )
+            answer = resource.request(method, path, data=json.dumps(values or {}))
+            result, told = answer.all(), answer.headers.get("Date", "")
+        row = result[0] if isinstance(result, list) and result else {}
+        try:
+            return (row if isinstance(row, dict) else {}), parsedate_to_datetime(told).astimezone(UTC)
+        except ValueError:
+            return row, datetime.max.replace(tzinfo=UTC)
+
+    # -------------------------------------------------------------------- doctor
+
+    def diagnose(self) -> tuple[Finding, ...]:
+        """Whether the desk answers, shows us what the approval gate reads, and refuses bad queries."""
+        findings = [self._diagnose_table("reach", "change_request")]
+        if findings[0].good:
+            findings += [self._diagnose_table("rights", "sysapproval_approver"), self._diagnose_queries()]
+        return tuple(findings)
+
+    def _diagnose_table(self, what: str, table: str) -> Finding:
+        try:
+            self._list(table, "sys_id", "0" * 32, ["sys_id"])
+        except AccessDenied as error:
+            advice = f"give {self._user} the role itil, or sn_change_write with read access to {table}"
+            return Finding(system=_SYSTEM, what="rights", good=False, sentence=str(error), advice=advice)
+        except CouldNotTell as error:
+            advice = f"open {self._url} in a browser and check the address and the instance's state"
+            return Finding(system=_SYSTEM, what=what, good=False, sentence=str(error), advice=advice)
+        return Finding(system=_SYSTEM, what=what, good=True, sentence=f"{self._user} reads {table}")
+
+    def _diagnose_queries(self) -> Finding:
+        try:
+            self._list("change_request", "lockgate_no_such_field", "1", ["sys_id"])
+        except CouldNotTell:
+            return Finding(
+                system=_SYSTEM, what="settings", good=False,
+                sentence="a query with an unknown field returns every row",
+                advice="set glide.invalid_query.returns_no_rows=true; until then lockgate compares every answer",
+            )  # fmt: skip
+        return Finding(system=_SYSTEM, what="settings", good=True, sentence="bad queries return nothing")
+
+
+# ---------------------------------------------------------------- checks at the edge
+
+
+def _check(response: requests.Response, *_: object, **__: object) -> None:
+    """Look at the raw answer before pysnow does; runs for every response of the session."""
+    if response.is_redirect:
+        return
+    status, body = response.status_code, _json(response)
+    told = _message(body)
+    if status in (401, 403, 404):
+        raise AccessDenied(_SYSTEM, f"HTTP {status}: {told or 'no reason given'}")
+    if status == 429:
+        wait = response.headers.get("Retry-After", "an unknown number of")
+        raise Unreachable(_SYSTEM, f"HTTP 429: {told}; try again in {wait} seconds")
+    if status >= 500:
+        raise Unreachable(_SYSTEM, f"HTTP {status}: {told or 'server error'}")
+    if body is None:
+        title = re.search(r"<title>(.{0,80}?)</title>", response.text[:5000], re.IGNORECASE | re.DOTALL)
+        page = f"a page titled {title[1].strip()!r}" if title else "something that is not JSON"
+        raise Unreachable(_SYSTEM, f"unavailable: HTTP {status} brought {page}")
+    if told or status >= 400:
+        raise Misbehaved(_SYSTEM, f"HTTP {status} with an error: {told or 'no reason given'}")
+    if not isinstance(body, dict) or body.get("result") is None:
+        raise Misbehaved(_SYSTEM, f"HTTP {status} without a result")
+
+
+def _json(response: requests.Response) -> object:
+    try:
+        return response.json()
+    except ValueError:
+        return None
+
+
+def _message(body: object) -> str:
+    """ServiceNow's own words for what went wrong; "" when nothing did."""
+    error = body.get("error") if isinstance(body, dict) else None
+    if isinstance(error, dict):
+        return (
+            ": ".join(str(error[key]) for key in ("message", "detail") if error.get(key)) or "unnamed error"
+        )
+    return str(error) if error else ""
+
+
+@contextmanager
+def _translated(library_error: type[Exception]) -> Iterator[None]:
+    try:
+        yield
+    except requests.RequestException as error:
+        raise Unreachable(_SYSTEM, f"no answer: {type(error).__name__}: {error}") from error
+    except library_error as error:
+        raise Misbehaved(_SYSTEM, f"the answer makes no sense: {error}") from error
+
+
+def _allow(pattern: str, text: str, wanted: str) -> None:
+    """Only text that cannot mean anything else may become part of a query or an address."""
+    if not re.fullmatch(pattern, text, re.ASCII):
+        raise Refused("not_an_identifier", f"{text[:80]!r} is not {wanted}; {_SYSTEM} was not asked about it")
+
+
+def _plain(cell: object) -> str:
+    """The value of a cell, given plain or with its display value."""
+    value = cell.get("value") if isinstance(cell, dict) else cell
+    return "" if value is None else str(value)
+
+
+def _text(row: _Row, field: str) -> str:
+    if field not in row:
+        raise Misbehaved(_SYSTEM, f"the answer lacks the field {field}; the account may not read it")
+    return _plain(row[field])
+
+
+def _named(row: _Row, field: str, key: str) -> str:
+    """The name behind a reference; a reference without a readable name is refused, not left empty."""
+    name = _plain(row.get(f"{field}.{key}"))
+    if _text(row, field) and not name:
+        raise AccessDenied(_SYSTEM, f"{field} is set, but this account may not read its {key}")
+    return name
+
+
+def _sys_id(row: _Row) -> str:
+    sys_id = _text(row, "sys_id")
+    if not re.fullmatch(r"[0-9a-f]{32}", sys_id):
+        raise Misbehaved(_SYSTEM, f"{sys_id[:80]!r} is not a sys_id")
+    return sys_id
+
+
+def _state(row: _Row) -> int:
+    text = _text(row, "state")
+    if not re.fullmatch(r"-?\d{1,4}", text):
+        raise Misbehaved(_SYSTEM, f"{text[:80]!r} is not a state")
+    return int(text)
+
+
+def _time(text: str) -> datetime | None:
+    """A stored time, which is UTC; None for an empty one."""
+    if not text:
+        return None
+    try:
+        return datetime.strptime(text, "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
+    except ValueError:
+        raise Misbehaved(_SYSTEM, f"{text[:80]!r} is not a time") from None
+
+
+def _conflict(found: object) -> str:
+    """One conflict in words, whatever fields the instance gives it."""
+    if not isinstance(found, dict):
+        return str(found)
+    return " ".join(filter(None, (_plain(cell) for cell in found.values()))) or "unnamed conflict"
+
+
+def _wishes(request: ChangeRequest) -> dict[str, str]:
+    if len(request.description) > _LONGEST_DESCRIPTION:
+        raise Refused(
+            "description_too_long",
+            f"the change's description has {len(request.description)} characters; {_SYSTEM} keeps "
+            f"{_LONGEST_DESCRIPTION} and the approver must see all of it",
+        )
+    return {
+        "correlation_id": request.correlation_id,
+        "correlation_display": _DISPLAY,
+        "short_description": request.short_description[:_LONGEST_SUMMARY],
+        "description": request.description,
+        "justification": request.justification,
+        "cmdb_ci": request.configuration_item,
+        "assignment_group": request.assignment_group,
+        "requested_by": request.requested_by,
+        "start_date": f"{request.start.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
+        "end_date": f"{request.end.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
+    }
+
+
+def _compare(row: _Row, request: ChangeRequest) -> None:
+    """The desk drops what it does not know without a word: compare before anybody is asked to sign."""
+    wishes = _wishes(request)
+    kept = {
+        "correlation_id": _text(row, "correlation_id"),
+        "start_date": _text(row, "start_date"),
+        "end_date": _text(row, "end_date"),
+        "cmdb_ci": _named(row, "cmdb_ci", "name"),
+        "requested_by": _named(row, "requested_by", "user_name"),
+    }
+    lost = [
+        f"{field} ({wishes[field]!r} became {text!r})"
+        for field, text in kept.items()
+        if text != wishes[field]
+    ]
+    if lost:
+        raise Misbehaved(_SYSTEM, f"{_text(row, 'number')} was opened but did not keep {', '.join(lost)}")
