@@ -48,7 +48,7 @@ from pipelines.spec.shapes import (
 class Frozen(BaseModel):
     """Base of all: no unknown keys, no silent conversions, no change after reading."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
 
 
 _Section = TypeVar("_Section", bound=Frozen)
@@ -373,6 +373,6 @@ class Platform(Frozen):
     """platform.yaml: where models run and by which policies. Edited by platform and risk."""
 
     systems: Systems
-    environments: dict[DnsLabel, Environment]
-    tiers: dict[DnsLabel, Tier]
+    environments: Annotated[dict[DnsLabel, Environment], Len(1)]
+    tiers: Annotated[dict[DnsLabel, Tier], Len(1)]
     freezes: tuple[Freeze, ...] = Field((), strict=False)

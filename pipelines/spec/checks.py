@@ -1,0 +1,212 @@
+"""Rules across the sections of platform.yaml, and between a release and its platform.
+
+Each rule yields its problems where they stand in the file. They run on what is valid, so that one wrong
+line does not hide what is wrong elsewhere.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
+
+from pipelines.errors import Problem
+from pipelines.spec import settings
+from pipelines.spec.scalars import Path, near, show
+from pipelines.spec.types import Environment, Freeze, Systems, Tier
+from pipelines.spec.yaml import Document
+
+_LOOPBACK = re.compile(r"localhost|127(\.[0-9]+){3}|::1")
+_FIRST_SPLITTING_STANDARD = (0, 21)
+"""Older KServe splits nothing in Standard mode, and says nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """The valid sections of a platform.yaml, and the names of all it has."""
+
+    systems: Systems | None = None
+    environments: Mapping[str, Environment] = field(default_factory=dict)
+    tiers: Mapping[str, Tier] = field(default_factory=dict)
+    freezes: tuple[Freeze, ...] = ()
+    environment_names: frozenset[str] = frozenset()
+    tier_names: frozenset[str] = frozenset()
+
+
+def platform_problems(parts: Parts, document: Document) -> Iterator[Problem]:
+    """What is wrong across the sections of a platform.yaml."""
+    for name, environment in parts.environments.items():
+        yield from _references(name, environment, parts, document)
+        yield from _splits(name, environment, parts, document)
+    yield from _cycles(parts, document)
+    yield from _shared_applications(parts, document)
+    yield from _previews(parts, document)
+    for name, tier in parts.tiers.items():
+        yield from settings.tier_problems(document, name, tier.gates)
+        yield from _approval(name, tier, parts, document)
+        yield from _judged(name, tier, document)
+    for position, freeze in enumerate(parts.freezes):
+        for place, name in enumerate(freeze.environments):
+            path = ("freezes", position, "environments", place)
+            yield from _exists(name, "environment", parts.environment_names, path, document)
+    yield from _clear_text(parts, document)
+
+
+def _exists(name: str, what: str, known: frozenset[str], path: Path, document: Document) -> Iterator[Problem]:
+    if known and name not in known:
+        yield document.problem(path, f"there is no {what} {show(name)}", near(name, known))
+
+
+def _references(name: str, environment: Environment, parts: Parts, document: Document) -> Iterator[Problem]:
+    for key, other in (("after", environment.after), ("preview", environment.preview)):
+        path = ("environments", name, key)
+        if other == name:
+            yield document.problem(path, "names the environment itself")
+        elif other is not None:
+            yield from _exists(other, "environment", parts.environment_names, path, document)
+
+
+def _splits(name: str, environment: Environment, parts: Parts, document: Document) -> Iterator[Problem]:
+    """Standard mode splits traffic only by Gateway API and from KServe 0.21 on."""
+    previews = {other.preview for other in parts.environments.values()}
+    canaries = sorted(tier for tier, held in parts.tiers.items() if held.strategy == "canary")
+    if environment.mode == "Knative" or name in previews or not canaries:
+        return
+    why = f"the tier {canaries[0]} splits traffic, which mode Standard does only"
+    version = tuple(int(part) for part in environment.kserve.split(".")[:2])
+    if version < _FIRST_SPLITTING_STANDARD:
+        message = f"{why} from KServe 0.21 on; got {show(environment.kserve)}"
+        yield document.problem(("environments", name, "kserve"), message, "use mode Knative")
+    if not environment.gateway_api:
+        message = f"{why} with the Gateway API"
+        yield document.problem(("environments", name, "gateway_api"), message, "write gateway_api: true")
+
+
+def _cycles(parts: Parts, document: Document) -> Iterator[Problem]:
+    """Environments that wait for one another for ever, one problem per circle."""
+    told: set[str] = set()
+    for start in parts.environments:
+        chain: list[str] = []
+        name = start
+        while name in parts.environments and name not in told and name not in chain:
+            chain.append(name)
+            name = parts.environments[name].after or ""
+        if name in chain[:-1]:
+            circle = " after ".join([*chain[chain.index(name) :], name])
+            path = ("environments", chain[-1], "after")
+            yield document.problem(path, f"makes environments wait for one another: {circle}")
+        told.update(chain)
+
+
+def _shared_applications(parts: Parts, document: Document) -> Iterator[Problem]:
+    seen: dict[tuple[str, str], str] = {}
+    for name, environment in parts.environments.items():
+        target = (environment.argocd.url, environment.argocd.application)
+        if target in seen:
+            message = f"is the application of {seen[target]} too; one application applies one environment"
+            yield document.problem(("environments", name, "argocd", "application"), message)
+        seen.setdefault(target, name)
+
+
+def _previews(parts: Parts, document: Document) -> Iterator[Problem]:
+    """A preview environment runs candidates and nothing else: no promotion goes there."""
+    for name, environment in parts.environments.items():
+        preview = parts.environments.get(environment.preview or "")
+        if preview is None or environment.preview == name:
+            continue
+        for key in ("after", "preview"):
+            if getattr(preview, key) is not None:
+                path = ("environments", str(environment.preview), key)
+                yield document.problem(
+                    path, f"is the preview environment of {name} and can have none", "remove it"
+                )
+    previews = {environment.preview for environment in parts.environments.values()}
+    for name, environment in parts.environments.items():
+        if environment.after in previews - {None, name}:
+            message = f"{environment.after} is a preview environment, where nothing ends at 100 %"
+            yield document.problem(("environments", name, "after"), message)
+
+
+def _approval(name: str, tier: Tier, parts: Parts, document: Document) -> Iterator[Problem]:
+    base: Path = ("tiers", name)
+    if tier.approval is not None and parts.systems is not None and parts.systems.change_desk is None:
+        hint = "add systems.change_desk, or remove approval"
+        yield document.problem((*base, "approval"), "needs a change desk, and the platform has none", hint)
+    if tier.approval is not None and "approval" not in tier.gates:
+        message = "needs the gate approval, which reads the answer"
+        yield document.problem((*base, "approval"), message, "add `approval: {}` to gates")
+    if tier.approval is None and "approval" in tier.gates:
+        message = "has nothing to read: the tier asks for no approval"
+        yield document.problem(
+            (*base, "gates", "approval"), message, "add approval to the tier, or remove it"
+        )
+
+
+def _judged(name: str, tier: Tier, document: Document) -> Iterator[Problem]:
+    known = settings.known_gates()
+    watching = [gate for gate in tier.gates if gate in known and settings.gate_class(gate).phase == "bake"]
+    if tier.strategy == "canary" and not watching and set(tier.gates) <= set(known):
+        message = "a canary needs a gate that watches its shares; without one nothing could stop it"
+        yield document.problem(("tiers", name, "gates"), message, "add the gates share and slo")
+
+
+def _clear_text(parts: Parts, document: Document) -> Iterator[Problem]:
+    """Sections that would send a secret over plain HTTP beyond this machine."""
+    for path, url in _urls_with_secrets(parts):
+        if url.startswith("http://") and not _LOOPBACK.fullmatch(host := _host(url)):
+            message = f"would send a secret over plain HTTP to {show(host)}"
+            yield document.problem(path, message, "write an https:// address")
+
+
+def _urls_with_secrets(parts: Parts) -> Iterator[tuple[Path, str]]:
+    if (systems := parts.systems) is not None:
+        yield ("systems", "forge", "api_url"), systems.forge.api_url
+        yield ("systems", "forge", "git_url"), systems.forge.git_url
+        if systems.change_desk is not None:
+            yield ("systems", "change_desk", "url"), systems.change_desk.url
+        if systems.registry is not None and systems.registry.token is not None:
+            yield ("systems", "registry", "url"), systems.registry.url
+    for name, environment in parts.environments.items():
+        yield ("environments", name, "argocd", "url"), environment.argocd.url
+        if environment.metrics is not None and environment.metrics.token is not None:
+            yield ("environments", name, "metrics", "url"), environment.metrics.url
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
+def release_problems(raw: Mapping[str, Any], parts: Parts, document: Document) -> Iterator[Problem]:
+    """What is wrong with a release, given its folder and platform; ``raw`` is the file as it was read."""
+    model, tier_name, tenant = (raw.get(key) for key in ("model", "tier", "tenant"))
+    folder = PurePosixPath(document.file).parent.name
+    if isinstance(model, str) and folder and model != folder:
+        message = f"is {show(model)}, but the file stands in the folder {show(folder)}"
+        yield document.problem(("model",), message, f"write model: {folder}, or rename the folder")
+    if isinstance(tenant, str):
+        yield from _namespaces(tenant, parts, document)
+    if not isinstance(tier_name, str) or not parts.tier_names:
+        return
+    yield from _exists(tier_name, "tier", parts.tier_names, ("tier",), document)
+    if tier := parts.tiers.get(tier_name):
+        if tier.approval is not None and raw.get("change") is None and not document.is_spoiled(("change",)):
+            message = f"is missing; the tier {tier_name} asks for a change request"
+            yield document.problem(("change",), message, "add configuration_item and assignment_group")
+        gates = raw.get("gates", {})
+        yield from settings.release_problems(
+            document, tier_name, tier.gates, gates if isinstance(gates, dict) else {}
+        )
+
+
+def _namespaces(tenant: str, parts: Parts, document: Document) -> Iterator[Problem]:
+    for name, environment in parts.environments.items():
+        namespace = environment.namespace.replace("{tenant}", tenant)
+        if len(namespace) > 63:
+            message = f"makes the namespace of {name} {len(namespace)} characters long; at most 63 fit"
+            yield document.problem(("tenant",), message, "use a shorter name")

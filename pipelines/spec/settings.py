@@ -1,0 +1,134 @@
+"""Settings of gates: the tier's and the model's, checked against the Settings class of the gate.
+
+A tier may leave keys to its models; a key the tier sets, no model may set. The values are checked the way
+JSON is: a list for a tuple, keys and values for a dataclass, and otherwise no conversion.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import date
+from functools import cache
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from gates.contract import Gate
+from pipelines.errors import Problem, SpecInvalid
+from pipelines.spec.explain import MISSING, explain_all
+from pipelines.spec.scalars import Path, near, show
+from pipelines.spec.types import Release, Tier
+from pipelines.spec.yaml import Document
+
+
+def gate_settings(tier: Tier, release: Release, gate: str) -> Any:
+    """The settings of one gate for one model, as an instance of the gate's Settings class.
+
+    Raises:
+        SpecInvalid: they do not fit; only possible for values that were not read by ``read``.
+    """
+    merged = {**tier.gates[gate], **release.gates.get(gate, {})}
+    try:
+        return _validate(gate_class(gate).Settings, merged)
+    except ValidationError as error:
+        file, path = f"models/{release.model}/release.yaml", ("gates", gate)
+        raise SpecInvalid(list(explain_all(error.errors(), None, Document(file), path))) from None
+
+
+def gate_class(name: str) -> type[Gate]:
+    """The class of a gate. The registry is asked late: third parties' gates may be slow to import."""
+    from gates import registry
+
+    return registry.gate_class(name)
+
+
+def known_gates() -> tuple[str, ...]:
+    """The names of all gates of this installation."""
+    from gates import registry
+
+    return registry.names()
+
+
+@cache
+def _adapter(settings: type) -> TypeAdapter[Any]:
+    return TypeAdapter(settings)
+
+
+def _validate(settings: type, values: Mapping[str, Any]) -> Any:
+    return _adapter(settings).validate_json(json.dumps(values), strict=True, extra="forbid")
+
+
+def _details(settings: type, values: Mapping[str, Any]) -> list[ErrorDetails]:
+    try:
+        _validate(settings, values)
+    except ValidationError as error:
+        return error.errors(include_url=False)
+    return []
+
+
+def tier_problems(document: Document, tier: str, gates: Mapping[str, Any]) -> Iterator[Problem]:
+    """What is wrong with the gates of one tier; keys it leaves out may still come from a model."""
+    for gate, values in gates.items():
+        path: Path = ("tiers", tier, "gates", gate)
+        if gate not in known_gates():
+            yield document.problem(path, "unknown gate", near(gate, known_gates()))
+        elif dates := list(_dates(document, path, values)):
+            yield from dates
+        else:
+            settings = gate_class(gate).Settings
+            found = [one for one in _details(settings, values) if not _left_out(one)]
+            yield from explain_all(found, settings, document, path)
+
+
+def _left_out(detail: ErrorDetails) -> bool:
+    return detail["type"] == MISSING and len(detail["loc"]) == 1
+
+
+def release_problems(
+    document: Document, tier_name: str, tier: Mapping[str, Any], release: Mapping[str, Any]
+) -> Iterator[Problem]:
+    """What is wrong with a model's gates, given those of its tier."""
+    for gate in release:
+        if gate not in tier:
+            known = gate in known_gates()
+            message = f"the tier {tier_name} does not ask this gate" if known else "unknown gate"
+            yield document.problem(("gates", gate), message, near(gate, tier))
+    for gate, fixed in tier.items():
+        own = release.get(gate, {})
+        if gate in known_gates() and isinstance(own, dict) and not document.is_spoiled(("gates", gate)):
+            yield from _merged_problems(document, gate, fixed, own, tier_name)
+
+
+def _merged_problems(
+    document: Document, gate: str, fixed: Mapping[str, Any], own: Mapping[str, Any], tier: str
+) -> Iterator[Problem]:
+    path: Path = ("gates", gate)
+    for key in own.keys() & fixed.keys():
+        message = f"the tier {tier} sets this key to {show(fixed[key])}, so no model can set it"
+        yield document.problem((*path, key), message, "remove it")
+    own = {key: value for key, value in own.items() if key not in fixed}
+    if dates := list(_dates(document, path, own)):
+        yield from dates
+        return
+    settings = gate_class(gate).Settings
+    found = _details(settings, {**fixed, **own})
+    # What is wrong with the tier's keys is reported where they stand.
+    mine = [one for one in found if (one["loc"][0] not in fixed if one["loc"] else own)]
+    yield from explain_all(mine, settings, document, path)
+
+
+def _dates(document: Document, path: Path, value: object) -> Iterator[Problem]:
+    """Dates written without quotes, which no JSON carries."""
+    if isinstance(value, date):
+        raw = document.places[path].raw
+        yield document.problem(
+            path, f"is a date to some YAML readers; got {raw}", f'write it in quotes: "{raw}"'
+        )
+    elif isinstance(value, dict):
+        for key, held in value.items():
+            yield from _dates(document, (*path, key), held)
+    elif isinstance(value, list):
+        for position, held in enumerate(value):
+            yield from _dates(document, (*path, position), held)
