@@ -9,7 +9,7 @@ import logging
 import re
 import stat
 import sys
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -21,9 +21,10 @@ from pipelines.ports import Finding
 
 MASK = "********"
 SHORTEST = 4
-"""Characters below which a secret is refused: masking it would blot out ordinary words, and anyone guesses it."""
+"""Characters below which a secret is refused: easily guessed, and masking it would blot out words."""
 _SHORTEST_LINE = 16
 """Lines of a secret of several lines, such as a private key, are masked one by one from this length on."""
+_RUN = "[A-Za-z0-9+/_-]"
 
 
 class Secrets:
@@ -33,7 +34,8 @@ class Secrets:
         self._environ = environ
         self._forms: set[str] = set()
         self._base64: set[str] = set()
-        self._pattern: re.Pattern[str] | None = None
+        self._plain: re.Pattern[str] | None = None
+        self._encoded: re.Pattern[str] | None = None
         self._findings: list[Finding] = []
 
     def __repr__(self) -> str:
@@ -58,20 +60,24 @@ class Secrets:
 
     def remember(self, secret: str) -> str:
         """Mask this one too from now on, such as a session token a server gave us; returns it."""
-        self._forms.update(_forms(secret))
-        self._base64.update(_base64_cores(secret))
-        plain = "|".join(re.escape(form) for form in sorted(self._forms, key=len, reverse=True))
-        cores = "|".join(re.escape(core) for core in sorted(self._base64, key=len, reverse=True))
-        self._pattern = re.compile(f"{plain}|[A-Za-z0-9+/_-]*(?:{cores})[A-Za-z0-9+/_-]*=*")
+        if len(secret) >= SHORTEST:
+            self._forms.update(_forms(secret))
+            self._base64.update(_base64_cores(secret))
+            self._plain = re.compile("|".join(_longest_first(self._forms)))
+            cores = "|".join(_longest_first(self._base64))
+            # Anchored where a run of base64 begins, so that a long run is walked through once.
+            self._encoded = re.compile(f"(?<!{_RUN}){_RUN}*(?:{cores}){_RUN}*=*")
         return secret
 
     def mask(self, text: str) -> str:
         """The text with every remembered secret replaced.
 
-        Also found are its forms in URLs, JSON, Python and HTML, and any base64 text it is part of, which is how
-        basic authentication carries it.
+        Also found are its forms in URLs, JSON, Python and HTML, and any base64 text it is part of, which is
+        how basic authentication carries it.
         """
-        return self._pattern.sub(MASK, text) if self._pattern else text
+        if self._plain is None or self._encoded is None:
+            return text
+        return self._encoded.sub(MASK, self._plain.sub(MASK, text))
 
     def diagnose(self) -> list[Finding]:
         """Warnings about the places secrets were read from."""
@@ -112,6 +118,10 @@ class Secrets:
 
 def _invalid(purpose: str, message: str, hint: str) -> SpecInvalid:
     return SpecInvalid([Problem("platform.yaml", 0, purpose, message, hint)])
+
+
+def _longest_first(texts: Iterable[str]) -> list[str]:
+    return [re.escape(text) for text in sorted(texts, key=len, reverse=True)]
 
 
 def _forms(secret: str) -> Iterator[str]:

@@ -15,6 +15,8 @@ from pipelines.spec.scalars import show
 from pipelines.spec.types import Environment, Freeze, Frozen, Platform, Release, Systems, Tier
 from pipelines.spec.yaml import Document, load
 
+__all__ = ["PLATFORM_FILE", "RELEASE_FILE", "gate_settings", "read_all", "read_platform", "read_release"]
+
 PLATFORM_FILE = "platform.yaml"
 RELEASE_FILE = re.compile("models/([^/]+)/release[.]yaml")
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -251,29 +250,27 @@ def _syntax_hint(error: yaml.MarkedYAMLError) -> str:
     return next((hint for part, hint in _SYNTAX_HINTS if part in told), "")
 
 
-def edit(text: str, changes: Mapping[str, str], file: str) -> str:
-    """Change single values and no other byte: comments, order, quotes and line ends stay.
+def edit(text: str, key: str, value: str, file: str = "release.yaml") -> str:
+    """Change one text and no other byte: comments, order, quotes and line ends stay.
 
     Args:
         text: the file as it is.
-        changes: key path such as ``version.label`` -> the text that is to stand there.
+        key: key path such as ``version.label``.
+        value: what is to stand there.
         file: name for problems.
 
     Raises:
-        SpecInvalid: the text is not strict YAML, or a key is missing or cannot be changed in place.
+        SpecInvalid: the text is not strict YAML, or the key is missing or cannot be changed in place.
     """
     document = load(text, file)
-    places = {path_text(path): place for path, place in document.places.items()}
-    problems = list(document.problems) or [
-        Problem(file, places[key].line if key in places else 0, key, *why)
-        for key, value in changes.items()
-        if (why := _unchangeable(text, places.get(key), value))
-    ]
-    if problems:
-        raise SpecInvalid(problems)
-    for key in sorted(changes, key=lambda key: places[key].start, reverse=True):
-        text = _splice(text, places[key], changes[key])
-    return text
+    if document.problems:
+        raise SpecInvalid(document.problems)
+    found = [(path, place) for path, place in document.places.items() if path_text(path) == key]
+    path, place = found[0] if found else ((), None)
+    if why := _unchangeable(text, place, value):
+        raise SpecInvalid([Problem(file, document.line(path), key, *why)])
+    assert place is not None  # noqa: S101 - a missing place is unchangeable
+    return _splice(text, place, value)
 
 
 def _unchangeable(text: str, place: Place | None, value: str) -> tuple[str, str] | None:
