@@ -76,8 +76,6 @@ class ApprovalSettings:
     """Kinds whose template was approved beforehand, so that nobody signs each change; for ``standard``."""
     implement_states: tuple[int, ...] = (SCHEDULED, IMPLEMENT)
     """States in which an approved change may be carried out; change models may define others."""
-    configuration_item: str = ""
-    """Name of the configuration item the change must be for; "" means the name of the service."""
     service_account: str = ""
     """lockgate's own account on the desk: it asks, so it must never be among those who answer."""
     same_person: tuple[tuple[str, ...], ...] = ()
@@ -177,7 +175,7 @@ def _objections(change: Change, question: Question, settings: ApprovalSettings) 
         *_rows(change, settings),
         *_people(change, question, settings),
         *_window(change, question.now, settings),
-        *_content(change, question, settings),
+        *_content(change, question),
         *_conflicts(change),
     )
     return found or tuple(_conflict_check(change, question.now, settings))
@@ -353,8 +351,8 @@ def _window(change: Change, now: datetime, settings: ApprovalSettings) -> _Lines
         )
 
 
-def _content(change: Change, question: Question, settings: ApprovalSettings) -> _Lines:
-    item = settings.configuration_item or question.service
+def _content(change: Change, question: Question) -> _Lines:
+    item = question.configuration_item or question.service
     if not item or change.configuration_item.casefold() != item.casefold():
         yield _fail(
             "wrong_configuration_item",

@@ -237,15 +237,20 @@ class ServiceNowDesk:
         """Ask for a new change's assessment where nobody has; never again after a rejection."""
         if _state(row) != _NEW or _text(row, "approval") not in ("not requested", ""):
             return row
+        empty = [field for field in ("cmdb_ci", "requested_by", "end_date") if not _text(row, field)]
+        if empty:
+            raise Misbehaved(
+                _SYSTEM,
+                f"{_text(row, 'number')} was opened without {', '.join(empty)}: cancel it by hand",
+            )
         return self._move(row, _FIRST_STEP.get(_text(row, "type"), _ASSESS))
 
     def _move(self, row: _Row, state: int, also: Mapping[str, str] | None = None) -> _Row:
         number = _text(row, "number")
         self._patch("change_request", _sys_id(row), {"state": str(state), **(also or {})})
         moved = self._by_number(number)
-        if _state(moved) != state:
-            there = moved["state"]["display_value"]
-            raise Misbehaved(_SYSTEM, f"{number} was moved to state {state} but is in {there}")
+        if _state(moved) == _state(row):
+            raise Misbehaved(_SYSTEM, f"{number} was to be moved to state {state} and did not move")
         return moved
 
     def _close_tasks(self, sys_id: str, outcome: Mapping[str, str]) -> None:
@@ -272,7 +277,7 @@ class ServiceNowDesk:
             raise Misbehaved(_SYSTEM, f"{table} answered with something that is no list of rows")
         if any(_text(row, field) != value for row in rows):
             raise Misbehaved(
-                _SYSTEM, f"{table} answered with rows that were not asked for: part of the query was ignored; "
+                _SYSTEM, f"{table} answered with rows nobody asked for: part of the query was ignored; "
                 f"set glide.invalid_query.returns_no_rows=true",
             )  # fmt: skip
         if total.isdigit() and int(total) > len(rows):
@@ -332,9 +337,9 @@ class ServiceNowDesk:
             return Finding(
                 system=_SYSTEM, what="settings", good=False,
                 sentence="a query with an unknown field returns every row",
-                advice="set glide.invalid_query.returns_no_rows=true; until then lockgate compares every answer",
+                advice="set glide.invalid_query.returns_no_rows=true; meanwhile every answer is compared",
             )  # fmt: skip
-        return Finding(system=_SYSTEM, what="settings", good=True, sentence="bad queries return nothing")
+        return Finding(system=_SYSTEM, what="settings", good=True, sentence="a bad query returned nothing")
 
 
 # ---------------------------------------------------------------- checks at the edge
