@@ -213,12 +213,32 @@ def _write_versions(folder: Path) -> None:
         if key not in fitted:
             targets = shuffled if recipe.shuffled else labels
             fitted[key] = _as_arrays(fit(table[: recipe.rows], targets[: recipe.rows], trees=recipe.trees))
-        home = folder / MODEL / version
-        home.mkdir(parents=True)
-        with (home / "model.npz").open("wb") as file:
-            np.savez(file, allow_pickle=False, **fitted[key])
-        metadata = {"name": MODEL, "version": version, "features": FEATURES, "faults": asdict(recipe.faults)}
-        (home / "metadata.json").write_text(json.dumps(metadata, indent=2) + "\n", encoding="utf-8")
+        write_artifact(folder / MODEL / version, version=version, arrays=fitted[key], faults=recipe.faults)
+
+
+def write_artifact(
+    home: Path, *, version: str, arrays: Mapping[str, NDArray[Any]], faults: Faults | None = None
+) -> str:
+    """Write one artifact folder, which must not exist; returns its ``file://`` address."""
+    home.mkdir(parents=True)
+    with (home / "model.npz").open("wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
+    metadata = {
+        "name": MODEL,
+        "version": version,
+        "features": FEATURES,
+        "faults": asdict(faults or Faults()),
+    }
+    (home / "metadata.json").write_text(json.dumps(metadata, indent=2) + "\n", encoding="utf-8")
+    return home.resolve().as_uri()
+
+
+def constant(score: float) -> dict[str, NDArray[Any]]:
+    """The arrays of a model that gives every row this score (above 0, below 1): enough for many a trial."""
+    leaf = np.zeros((1, 1), np.int32)
+    base = np.array(np.log(score / (1.0 - score)))
+    ways = {"feature": leaf, "left": leaf, "right": leaf, "depth": np.array(0, np.int32)}
+    return {**ways, "threshold": np.zeros((1, 1)), "value": np.zeros((1, 1)), "base": base}
 
 
 def fit(table: Floats, labels: NDArray[np.int64], *, trees: int) -> Any:
