@@ -31,6 +31,8 @@ class Parts:
     systems: Systems | None = None
     environments: Mapping[str, Environment] = field(default_factory=dict)
     tiers: Mapping[str, Tier] = field(default_factory=dict)
+    gates: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Tier -> its gates, also of tiers that are wrong elsewhere."""
     freezes: tuple[Freeze, ...] = ()
     environment_names: frozenset[str] = frozenset()
     tier_names: frozenset[str] = frozenset()
@@ -44,9 +46,11 @@ def platform_problems(parts: Parts, document: Document) -> Iterator[Problem]:
     yield from _cycles(parts, document)
     yield from _shared_applications(parts, document)
     yield from _previews(parts, document)
+    for name, gates in parts.gates.items():
+        yield from settings.tier_problems(document, name, gates)
     for name, tier in parts.tiers.items():
-        yield from settings.tier_problems(document, name, tier.gates)
         yield from _approval(name, tier, parts, document)
+        yield from _approval_type(name, tier, document)
         yield from _judged(name, tier, document)
     for position, freeze in enumerate(parts.freezes):
         for place, name in enumerate(freeze.environments):
@@ -145,6 +149,16 @@ def _approval(name: str, tier: Tier, parts: Parts, document: Document) -> Iterat
         )
 
 
+def _approval_type(name: str, tier: Tier, document: Document) -> Iterator[Problem]:
+    """The gate must accept the kind of change the tier asks for, or it would wait for nothing."""
+    if tier.approval is None or "approval" not in tier.gates:
+        return
+    kind, accepted = tier.approval.type, tier.gates["approval"].get("types", ["normal"])
+    if isinstance(accepted, list) and kind not in accepted:
+        message = f"does not accept {kind}, the type of change this tier asks for; got {show(accepted)}"
+        yield document.problem(("tiers", name, "gates", "approval", "types"), message, f"add {kind}")
+
+
 def _judged(name: str, tier: Tier, document: Document) -> Iterator[Problem]:
     known = settings.known_gates()
     watching = [gate for gate in tier.gates if gate in known and settings.gate_class(gate).phase == "bake"]
@@ -188,20 +202,21 @@ def release_problems(raw: Mapping[str, Any], parts: Parts, document: Document) -
     folder = PurePosixPath(document.file).parent.name
     if isinstance(model, str) and folder and model != folder:
         message = f"is {show(model)}, but the file stands in the folder {show(folder)}"
-        yield document.problem(("model",), message, f"write model: {folder}, or rename the folder")
+        yield document.problem(("model",), message, "give both the same name")
     if isinstance(tenant, str):
         yield from _namespaces(tenant, parts, document)
     if not isinstance(tier_name, str) or not parts.tier_names:
         return
     yield from _exists(tier_name, "tier", parts.tier_names, ("tier",), document)
-    if tier := parts.tiers.get(tier_name):
-        if tier.approval is not None and raw.get("change") is None and not document.is_spoiled(("change",)):
-            message = f"is missing; the tier {tier_name} asks for a change request"
-            yield document.problem(("change",), message, "add configuration_item and assignment_group")
+    tier = parts.tiers.get(tier_name)
+    unsaid = raw.get("change") is None and not document.is_spoiled(("change",))
+    if tier is not None and tier.approval is not None and unsaid:
+        message = f"is missing; the tier {tier_name} asks for a change request"
+        yield document.problem(("change",), message, "add configuration_item and assignment_group")
+    if tier_name in parts.gates:
         gates = raw.get("gates", {})
-        yield from settings.release_problems(
-            document, tier_name, tier.gates, gates if isinstance(gates, dict) else {}
-        )
+        own = gates if isinstance(gates, dict) else {}
+        yield from settings.release_problems(document, tier_name, parts.gates[tier_name], own)
 
 
 def _namespaces(tenant: str, parts: Parts, document: Document) -> Iterator[Problem]:

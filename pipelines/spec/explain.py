@@ -59,9 +59,10 @@ def explain_all(
     for detail in list(details)[:MAX_PROBLEMS]:
         within = tuple(part for part in detail["loc"] if part != "[key]")
         path = base + within
-        if document.is_spoiled(path):
+        unknown = detail["type"] in UNKNOWN_KEY
+        if document.is_spoiled(path[:-1] if unknown else path):
             continue
-        if detail["type"] in UNKNOWN_KEY:
+        if unknown:
             message, hint = "unknown key", near(within[-1], keys(shape, within[:-1]))
         else:
             message, hint = _say(detail, path, document)
@@ -74,7 +75,11 @@ def _say(detail: ErrorDetails, path: Path, document: Document) -> tuple[str, str
     if kind == MISSING:
         return "is missing", ""
     if seen is None and path in document.places:
-        return "is empty", "write a value, or remove the key"
+        whole = kind in ("dict_type", "model_type")
+        return (
+            "is empty",
+            "write {} for none, or remove the key" if whole else "write a value, or remove the key",
+        )
     if kind == "shape":
         return (context["says"] if seen is None else f"{context['says']}; {got}"), ""
     if kind == "value_error":

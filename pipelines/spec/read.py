@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -12,6 +12,7 @@ from pipelines.errors import Problem, SpecInvalid
 from pipelines.spec.checks import Parts, platform_problems, release_problems
 from pipelines.spec.explain import explain
 from pipelines.spec.scalars import show
+from pipelines.spec.settings import gate_settings
 from pipelines.spec.types import Environment, Freeze, Frozen, Platform, Release, Systems, Tier
 from pipelines.spec.yaml import Document, load
 
@@ -103,6 +104,7 @@ def _parts_of(platform: Platform) -> Parts:
         systems=platform.systems,
         environments=platform.environments,
         tiers=platform.tiers,
+        gates={name: tier.gates for name, tier in platform.tiers.items()},
         freezes=platform.freezes,
         environment_names=frozenset(platform.environments),
         tier_names=frozenset(platform.tiers),
@@ -115,10 +117,12 @@ def _parts(document: Document) -> Parts:
     environments, tiers = (
         raw[key] if isinstance(raw.get(key), dict) else {} for key in ("environments", "tiers")
     )
+    gates = {name: held.get("gates") for name, held in tiers.items() if isinstance(held, dict)}
     return Parts(
         systems=_valid(Systems, raw.get("systems")),
         environments=_each(Environment, environments),
         tiers=_each(Tier, tiers),
+        gates=_each(dict[str, dict[str, Any]], gates),
         freezes=_valid(tuple[Freeze, ...], raw.get("freezes", [])) or (),
         environment_names=frozenset(environments),
         tier_names=frozenset(tiers),
