@@ -1,0 +1,104 @@
+"""What people read: pull requests, change requests, the comment with the verdicts.
+
+Values that people wrote are data here too: folded to one line, bounded in length, and written where
+neither Markdown nor HTML nor ServiceNow gives them another meaning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from gates.contract import Verdict
+from pipelines.render.engine import fill, fold
+from pipelines.spec.types import Release, Version
+
+TITLE_CHARACTERS = 160
+"""The length of a short description in ServiceNow, and a bound for titles of pull requests."""
+
+
+def pull_request_text(
+    *,
+    promotion: str,
+    release: Release,
+    environment_name: str,
+    stable: Version | None,
+    candidate: Version,
+    shares: Sequence[int],
+    gates: Iterable[str],
+    requested_by: str,
+    reason: str,
+) -> tuple[str, str]:
+    """Title and Markdown body of a promotion's pull request."""
+    values = _about(promotion, release, environment_name, stable, candidate, shares, gates)
+    body = fill(
+        "pull_request.md.j2", **values, first=stable is None, requested_by=requested_by, reason=reason
+    )
+    return _title(release, environment_name, candidate), body
+
+
+def change_text(
+    *,
+    promotion: str,
+    release: Release,
+    environment_name: str,
+    stable: Version | None,
+    candidate: Version,
+    shares: Sequence[int],
+    gates: Iterable[str],
+    requested_by: str,
+    reason: str,
+    correlation_id: str,
+    manifest_digest: str,
+    commit: str,
+    pull_request_url: str,
+) -> tuple[str, str]:
+    """Short description and description of a change request: exactly what its approval covers."""
+    values = _about(promotion, release, environment_name, stable, candidate, shares, gates)
+    description = fill(
+        "change_request.txt.j2",
+        **values,
+        requested_by=requested_by,
+        reason=reason,
+        correlation_id=correlation_id,
+        manifest_digest=manifest_digest,
+        commit=commit,
+        pull_request_url=pull_request_url,
+    )
+    return f"{_title(release, environment_name, candidate)} at 100 %", description
+
+
+def verdict_table(verdicts: Iterable[Verdict]) -> str:
+    """The verdicts on one head as a Markdown table, with the subjects they are about."""
+    listed = tuple(verdicts)
+    subjects = list(dict.fromkeys((verdict.subject.commit, verdict.subject.digest) for verdict in listed))
+    return fill("verdicts.md.j2", verdicts=listed, subjects=subjects)
+
+
+def _title(release: Release, environment_name: str, candidate: Version) -> str:
+    title = fold(f"{release.model} {candidate.label}: promote to {environment_name}")
+    return title[: TITLE_CHARACTERS - len(" at 100 %")]
+
+
+def _about(
+    promotion: str,
+    release: Release,
+    environment_name: str,
+    stable: Version | None,
+    candidate: Version,
+    shares: Sequence[int],
+    gates: Iterable[str],
+) -> dict[str, Any]:
+    return {
+        "promotion": promotion,
+        "model": release.model,
+        "tenant": release.tenant,
+        "tier": release.tier,
+        "owners": release.owners,
+        "description": release.description,
+        "environment": environment_name,
+        "stable": stable,
+        "candidate": candidate,
+        "shares": tuple(shares),
+        "gates": tuple(dict.fromkeys(gates)),
+    }
