@@ -173,6 +173,8 @@ class Question:
     """The rendered manifests under judgement: path -> text."""
     change_number: str = ""
     """Approve phase: the change request opened for this promotion."""
+    configuration_item: str = ""
+    """Approve phase: the configuration item that the change must name."""
     correlation_id: str = ""
     """Approve phase: digest of the content that the approval must cover."""
     requested_by: str = ""

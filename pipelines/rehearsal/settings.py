@@ -1,0 +1,120 @@
+"""What the rehearsal's repository says before anything happens: platform.yaml and the first release.yaml.
+
+Short windows come from here, not from special cases: the same code waits seconds instead of minutes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from pipelines.rehearsal.training import Catalogue
+
+TENANT = "risk"
+FORGE_TOKEN, DESK_PASSWORD, ARGOCD_TOKEN = (
+    "LOCKGATE_FORGE_TOKEN",
+    "LOCKGATE_DESK_PASSWORD",
+    "LOCKGATE_ARGOCD_TOKEN",
+)
+GIT_TOKEN = "LOCKGATE_GIT_TOKEN"  # noqa: S105 - the name of a variable
+GOLDEN = "models/fraud-scorer/golden.csv"
+RISK_GROUP = "Model Risk"
+PEAK_RPS = 60.0
+SLOW_MS = 40.0
+
+
+def platform(
+    *, forge_api: str, git_url: str, repository: str, desk: str, argocd: str, prometheus: str
+) -> str:
+    """platform.yaml of the rehearsal."""
+    return yaml.safe_dump(
+        {
+            "systems": {
+                "forge": {
+                    "api_url": forge_api,
+                    "git_url": git_url,
+                    "repository": repository,
+                    "token": f"env:{FORGE_TOKEN}",
+                },
+                "change_desk": {
+                    "url": desk,
+                    "user": "lockgate",
+                    "password": f"env:{DESK_PASSWORD}",
+                    "window": "2h",
+                },
+            },
+            "environments": {
+                "preview": _environment(argocd, "preview", "{tenant}-preview"),
+                "prod": {
+                    **_environment(argocd, "prod", "{tenant}-prod"),
+                    "preview": "preview",
+                    "metrics": {"url": prometheus, "pack": "envoy"},
+                },
+            },
+            "tiers": {"regulated": _regulated()},
+        },
+        sort_keys=False,
+    )
+
+
+def _environment(argocd: str, name: str, namespace: str) -> dict[str, Any]:
+    return {
+        "mode": "Knative",
+        "namespace": namespace,
+        "argocd": {"url": argocd, "project": "models", "application": name, "token": f"env:{ARGOCD_TOKEN}"},
+    }
+
+
+def _regulated() -> dict[str, Any]:
+    return {
+        "strategy": "canary",
+        "shares": [10, 25, 50, 100],
+        "bake": {"minimum": "10s", "maximum": "90s", "look_every": "2s", "warm_up": "2s"},
+        "soak": "5s",
+        "gates": {
+            "policy": {},
+            "signature": {},
+            "evaluation": {},
+            "load": {"duration_seconds": 6.0},
+            "share": {},
+            "slo": {},
+            "approval": {},
+        },
+        "approval": {"wait_at_most": "30m", "ask_every": "1s"},
+        "preview_at_most": "3m",
+        "sync_at_most": "1m",
+        "hold_budget": "20s",
+        "supersede": "queue",
+    }
+
+
+def release(catalogue: Catalogue, version: str, *, gates: Mapping[str, Any]) -> str:
+    """release.yaml of the fraud scorer, naming one version."""
+    return yaml.safe_dump(
+        {
+            "model": catalogue.model,
+            "tenant": TENANT,
+            "owners": ["dana"],
+            "tier": "regulated",
+            "description": "scores card payments for fraud",
+            "version": {
+                "label": version,
+                "uri": catalogue.uri(version),
+                "digest": catalogue.digest(version),
+            },
+            "serving": {
+                "format": "sklearn",
+                "resources": {"requests": {"cpu": "500m", "memory": "512Mi"}},
+            },
+            "slo": {
+                "latency": {"threshold_ms": SLOW_MS, "target_percent": 99.0},
+                "error_budget_percent": 1.0,
+                "peak_rps": PEAK_RPS,
+            },
+            "change": {"configuration_item": "fraud-scorer", "assignment_group": RISK_GROUP},
+            "gates": dict(gates),
+        },
+        sort_keys=False,
+    )
