@@ -58,7 +58,7 @@ class LoopbackServer:
         self._http: BaseWSGIServer = make_server(
             "127.0.0.1", port, app, threaded=True, request_handler=_Quiet
         )
-        self._thread = threading.Thread(target=self._http.serve_forever, daemon=True, name=app.name)
+        self._thread = threading.Thread(target=self._serve, daemon=True, name=app.name)
         app.before_request(self._before)
         app.after_request(self._after)
         app.add_url_rule("/_rehearsal/faults", view_func=self._arm, methods=["POST", "DELETE"])
@@ -76,6 +76,10 @@ class LoopbackServer:
     def start(self) -> None:
         """Serve in a background thread."""
         self._thread.start()
+
+    def _serve(self) -> None:
+        # How often it looks whether to stop: the default of half a second is what each test would wait.
+        self._http.serve_forever(poll_interval=0.02)
 
     def stop(self) -> None:
         """Stop serving and free the port."""

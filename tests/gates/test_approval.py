@@ -109,6 +109,7 @@ def test_everything_in_order_passes() -> None:
 
 PENDING = {"state": -4, "state_name": "Assess", "approval": "requested"}
 ASKED = (row("rita", "requested"),)
+OURS = row("lockgate", "requested")
 UNASKED = {"state": -5, "state_name": "New", "approvers": ()}
 NOT_NEEDED = (row("rita", "not_required"),)
 
@@ -147,7 +148,7 @@ LINES: list[tuple[str, Status, dict[str, object], str]] = [
     ("approver_is_requester", Status.FAIL, {"requested_by": "rita"}, "also requested it"),
     ("approver_is_author", Status.FAIL, {"approvers": (row("Lockgate-Bot"),)}, "wrote the pull request"),
     ("approver_is_opener", Status.FAIL, {"opened_by": "RITA"}, "opened the change"),
-    ("approver_is_service_account", Status.FAIL, {"approvers": (row(), row("lockgate", "requested"))}, "away"),
+    ("approver_is_service_account", Status.FAIL, {"approvers": (row(), OURS)}, "right away"),
     ("window_missing", Status.FAIL, {"start": None, "end": None}, "neither a planned start nor"),
     ("window_impossible", Status.FAIL, {"start": NOW + HOUR, "end": NOW + HOUR}, "before it starts"),
     ("window_over", Status.FAIL, {"end": NOW}, "ended at 2026-11-21 10:00:00 UTC"),
