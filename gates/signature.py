@@ -23,7 +23,7 @@ class Artifacts(Protocol):
 
 
 class ArtifactUnusable(ValueError):
-    """What lies there has no digest: nothing in it, a symbolic link, a socket; the message names the place."""
+    """What lies there has no digest: no file, a symbolic link, a socket; the message names the place."""
 
 
 def artifact_digest(path: Path) -> str:
