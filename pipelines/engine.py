@@ -82,6 +82,8 @@ def perform(assignment: Assignment, state: State, stage: Stage) -> Outcome:
         )
     except errors.Refused as error:
         outcome = Refused(reason=error.reason, sentence=error.sentence)
+    except errors.InvalidInput as error:  # what was written does not change by asking again
+        outcome = Refused(reason="invalid_input", sentence=str(error))
     except Exception as error:  # whatever it is, it is no answer
         outcome = _could_not_tell(stage, error)
     _write(context, outcome)

@@ -9,7 +9,7 @@ from gates.share import observed_share
 
 from pipelines.journal.events import ShareCommitted, ShareSeen, ShareServed
 from pipelines.journal.state import Served
-from pipelines.render import namespace, render, serves_of
+from pipelines.render import check_change, namespace, render, serves_of
 from pipelines.steps import approve
 from pipelines.steps.contract import Context, Done, NotYet, Outcome, Refused
 from pipelines.steps.serving import InForce, bring, folder
@@ -55,12 +55,11 @@ def _commit(context: Context, share: int) -> str | NotYet | Refused:
     at_main = repository.files(folder(context, started.environment), "main")
     if at_main == wanted and context.state.merged is not None and not context.state.commits:
         return context.state.merged.commit
-    if obstacle := undisturbed(context, at_main):
+    if disturbed := undisturbed(context, at_main):
+        return disturbed
+    if share == 100 and context.state.plan.needs_approval and (obstacle := approve.check_again(context)):
         return obstacle
-    if share == 100 and context.state.plan.needs_approval:
-        obstacle = approve.check_again(context)
-        if obstacle is not None:
-            return obstacle
+    check_change(at_main, wanted)
     written = repository.commit(
         "main",
         wanted,
