@@ -1,0 +1,123 @@
+"""Journals of promotions as files on a branch of their own: ``<model>/<promotion>.jsonl``.
+
+The folder is for people who browse the branch; a journal is found by its file name wherever it lies.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+
+from pipelines.clients.git.command import SYSTEM, checked_branch, checked_path
+from pipelines.clients.git.messages import message
+from pipelines.clients.git.repository import Draft, GitRepository
+from pipelines.errors import JournalMoved, Misbehaved, Refused
+from pipelines.ports import Commit
+
+_PROMOTION = re.compile(r"[a-z0-9][A-Za-z0-9.-]{0,150}")
+_TIME = re.compile(r"\d{8}T\d{6}Z")
+_SUFFIX = ".jsonl"
+_LISTING_GOOD_FOR_SECONDS = 2.0
+
+
+class GitJournals:
+    """Append-only journals; a change by another writer is never lost and never overwritten."""
+
+    def __init__(self, repository: GitRepository, branch: str = "audit") -> None:
+        self._repository = repository
+        self._branch = checked_branch(branch)
+        self._listing: dict[str, str] = {}
+        self._listed_at = float("-inf")
+
+    def promotions(self) -> tuple[str, ...]:
+        """Ids of all promotions, oldest first.
+
+        The texts come along: reading each promotion once right after costs no further question.
+        """
+        self._listing = self._texts()
+        self._listed_at = time.monotonic()
+        return tuple(sorted(self._listing, key=_age))
+
+    def read(self, promotion: str) -> str:
+        """The journal's text as stored now, "" when there is none.
+
+        The first read of a promotion within two seconds of a listing is served from that listing.
+        """
+        _checked(promotion)
+        fresh = time.monotonic() - self._listed_at < _LISTING_GOOD_FOR_SECONDS
+        listed = self._listing.pop(promotion, None)
+        if fresh and listed is not None:
+            return listed
+        stored = self._repository.look(self._branch, lambda tip: self._stored(tip, promotion))
+        return stored[1] if stored else ""
+
+    def append(self, promotion: str, lines: str, *, expected: str) -> None:
+        """Add whole lines to a journal whose text is ``expected``, in one commit.
+
+        Journals of other promotions may move meanwhile. When the text is ``expected`` and these lines
+        already, an earlier call of ours lost its answer, and all is well.
+
+        Raises:
+            JournalMoved: the stored text is no longer ``expected``; nothing was written.
+        """
+        _checked(promotion)
+        if not lines.endswith("\n") or (expected and not expected.endswith("\n")):
+            raise ValueError("a journal is made of whole lines")
+        self._listing.pop(promotion, None)
+        text = message(f"{promotion}: line {expected.count(chr(10)) + 1}", "", {})
+
+        def plan(tip: str | None) -> Draft | Commit:
+            path, stored = self._stored(tip, promotion) if tip else ("", "")
+            if stored not in (expected, expected + lines):
+                raise JournalMoved(promotion)
+            target = path or checked_path(f"{_folder(promotion, lines)}/{promotion}{_SUFFIX}")
+            made = self._repository.draft(tip, tip, {target: expected + lines}, text)
+            return made or self._repository.described(tip or "")
+
+        self._repository.land(self._branch, plan)
+
+    def _texts(self) -> dict[str, str]:
+        found = self._repository.look(
+            self._branch, lambda tip: self._repository.blobs(tip, "", ending=_SUFFIX)
+        )
+        return {_name(path): _decoded(data) for path, data in (found or {}).items()}
+
+    def _stored(self, tip: str, promotion: str) -> tuple[str, str]:
+        """Path and text of a journal; empty when there is none."""
+        found = self._repository.blobs(tip, "", ending=f"/{promotion}{_SUFFIX}")
+        if len(found) > 1:
+            raise Misbehaved(SYSTEM, f"{self._branch} holds several journals of {promotion}: {sorted(found)}")
+        for path, data in found.items():
+            return path, _decoded(data)
+        return "", ""
+
+
+def _decoded(data: bytes) -> str:
+    # A byte that is no text spoils the hash of its line, and the chain says where.
+    return data.decode(errors="replace")
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2].removesuffix(_SUFFIX)
+
+
+def _age(promotion: str) -> tuple[str, str]:
+    found = _TIME.search(promotion)
+    return (found[0] if found else "", promotion)
+
+
+def _checked(promotion: str) -> None:
+    if not _PROMOTION.fullmatch(promotion) or ".." in promotion:
+        raise Refused("unsafe_name", f"{promotion[:200]!r} cannot be the id of a promotion")
+
+
+def _folder(promotion: str, lines: str) -> str:
+    """The model's name: as the first line says it, else the id without environment, time and suffix."""
+    try:
+        model = json.loads(lines.partition("\n")[0])["data"]["model"]
+    except (ValueError, KeyError, TypeError):
+        model = None
+    if isinstance(model, str) and _PROMOTION.fullmatch(model):
+        return model
+    return re.sub(r"-[^-]+-\d{8}T\d{6}Z(-[0-9a-f]+)?$", "", promotion)
