@@ -61,9 +61,8 @@ class ArtifactStore:
             raise Refused("artifact_too_large", sentence)
 
     def _download(self, uri: str, scheme: str) -> Path:
-        filesystem = _filesystem(uri, scheme)
+        filesystem, root = _filesystem(uri, scheme)
         try:
-            root = filesystem._strip_protocol(uri).rstrip("/")
             sizes = {name: int(entry["size"]) for name, entry in filesystem.find(root, detail=True).items()}
         except Exception as error:  # each store has errors of its own; none is an answer
             raise Unreachable("artifacts", f"{uri}: {type(error).__name__}: {error}") from error
@@ -77,13 +76,15 @@ class ArtifactStore:
         return folder
 
 
-def _filesystem(uri: str, scheme: str) -> Any:
+def _filesystem(uri: str, scheme: str) -> tuple[Any, str]:
+    """The store, and the artifact's place in it as the store writes it."""
     extra, library = _REMOTE[scheme]
     try:
-        return importlib.import_module("fsspec").filesystem(scheme)
+        filesystem, root = importlib.import_module("fsspec.core").url_to_fs(uri)
     except ImportError as error:
         message = f"reading {scheme}:// needs fsspec and {library} ({error})"
         raise InvalidInput([Problem(uri, 0, "", message, f"pip install 'lockgate[{extra}]'")]) from error
+    return filesystem, str(root).rstrip("/")
 
 
 def _inside(uri: str, root: str, name: str) -> PurePosixPath:
