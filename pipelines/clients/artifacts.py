@@ -18,7 +18,9 @@ _GIB = 2**30
 
 
 class ArtifactStore:
-    """Reads artifacts; what it downloads is deleted when the store is no longer used, or the process ends.
+    """Reads artifacts. Keep the store for as long as what it downloads is needed: both go together.
+
+    A download is also deleted when the same address is fetched again, and when the process ends.
 
     Args:
         maximum_bytes: a larger artifact is refused before anything is downloaded.
@@ -26,6 +28,7 @@ class ArtifactStore:
 
     def __init__(self, maximum_bytes: int = 20 * _GIB) -> None:
         self._maximum_bytes = maximum_bytes
+        self._downloads: dict[str, Path] = {}
 
     def fetch(self, uri: str) -> Path:
         """The artifact's folder or file; a remote one is downloaded afresh into a new temporary folder.
@@ -69,7 +72,9 @@ class ArtifactStore:
         if not sizes:
             raise Unreachable("artifacts", f"{uri}: nothing is there")
         self._bound(uri, sum(sizes.values()))
-        folder = Path(tempfile.mkdtemp(prefix="lockgate-artifact-"))
+        if former := self._downloads.pop(uri, None):
+            shutil.rmtree(former, ignore_errors=True)
+        folder = self._downloads[uri] = Path(tempfile.mkdtemp(prefix="lockgate-artifact-"))
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         for name, size in sorted(sizes.items()):
             _get(filesystem, name, folder / _inside(uri, root, name), size)

@@ -93,21 +93,29 @@ def test_a_missing_library_names_the_extra() -> None:
 
 
 def test_a_remote_artifact_is_downloaded_whole(bucket: Any) -> None:
-    """All files below the address, none of its neighbour v10, into a folder of its own each time."""
+    """All files below the address, none of its neighbour v10."""
     store = ArtifactStore()
-    first, second = store.fetch("s3://models/v1"), store.fetch("s3://models/v1/")
+    folder = store.fetch("s3://models/v1")
+    files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
-    assert first != second
-    for folder in (first, second):
-        files = {
-            str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()
-        }
-        assert files == {"model.bin": b"model", "deep/a.json": b"{}"}
+    assert files == {"model.bin": b"model", "deep/a.json": b"{}"}
+
+
+def test_a_remote_artifact_is_read_afresh_and_kept_once(bucket: Any) -> None:
+    """What changed in the store is seen, and a long wait does not fill the disk with copies."""
+    store = ArtifactStore()
+    first = store.fetch("s3://models/v1")
+    bucket.pipe_file("/models/v1/model.bin", b"changed")
+    second = store.fetch("s3://models/v1")
+
+    assert (second / "model.bin").read_bytes() == b"changed"
+    assert not first.exists()
 
 
 def test_a_single_remote_file_keeps_its_name(bucket: Any) -> None:
     """The digest is over names, too."""
-    folder = ArtifactStore().fetch("s3://models/v1/model.bin")
+    store = ArtifactStore()
+    folder = store.fetch("s3://models/v1/model.bin")
 
     assert [path.name for path in folder.iterdir()] == ["model.bin"]
 
