@@ -99,7 +99,7 @@ class _Objection:
 _Lines = Iterator[_Objection]
 
 
-class ApprovalGate:
+class Approval:
     """Whether exactly this content is approved, by the right people, now.
 
     PASS only if every line holds. The lines, in the order in which the first to object names the reason:
@@ -189,7 +189,7 @@ def _verdict(
     more = len(objections) - 1
     also = f" {more} more line{'s do' if more > 1 else ' does'} not hold either." if more > 0 else ""
     return Verdict(
-        gate=ApprovalGate.name,
+        gate=Approval.name,
         subject=question.subject,
         status=status,
         reason=first.reason if first else "approved",

@@ -302,13 +302,11 @@ class ServiceNowDesk:
             resource = self._client.resource(
                 "/change", base_path="/api/sn_chg_rest/v1", timeout=self._timeout_seconds
             )
-            answer = resource.request(method, path, data=json.dumps(values or {}))
+            body = {} if method == "GET" else {"data": json.dumps(values or {})}
+            answer = resource.request(method, path, **body)
             result, told = answer.all(), answer.headers.get("Date", "")
         row = result[0] if isinstance(result, list) and result else {}
-        try:
-            return (row if isinstance(row, dict) else {}), parsedate_to_datetime(told).astimezone(UTC)
-        except ValueError:
-            return row, datetime.max.replace(tzinfo=UTC)
+        return (row if isinstance(row, dict) else {}), _desk_time(told)
 
     # -------------------------------------------------------------------- doctor
 
@@ -443,6 +441,14 @@ def _time(text: str) -> datetime | None:
         return datetime.strptime(text, "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
     except ValueError:
         raise Misbehaved(_SYSTEM, f"{text[:80]!r} is not a time") from None
+
+
+def _desk_time(header: str) -> datetime:
+    """The desk's own clock, so that ours need not agree with it; without one, everything is long ago."""
+    try:
+        return parsedate_to_datetime(header).astimezone(UTC)
+    except ValueError:
+        return datetime.max.replace(tzinfo=UTC)
 
 
 def _conflict(found: object) -> str:

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gates.approval import ApprovalGate, ApprovalSettings, Approver, Change, Conflicts
+from gates.approval import Approval, ApprovalSettings, Approver, Change, Conflicts
 from gates.contract import Arm, Gate, Objectives, Question, Status, Subject, Verdict
 
 NOW = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
@@ -87,7 +87,7 @@ class OneChange:
 
 
 def judge(change: Change, question: Question = QUESTION, settings: ApprovalSettings = SETTINGS) -> Verdict:
-    return ApprovalGate(settings, desk=OneChange(change)).judge(question)
+    return Approval(settings, desk=OneChange(change)).judge(question)
 
 
 def reasons(verdict: Verdict) -> list[str]:
@@ -104,7 +104,7 @@ def test_everything_in_order_passes() -> None:
     assert verdict.reason == "approved"
     assert "CHG0030001 is approved by rita, olga" in verdict.sentence
     assert verdict.evidence.facts["objections"] == []
-    assert isinstance(ApprovalGate(SETTINGS, desk=OneChange(GOOD)), Gate)
+    assert isinstance(Approval(SETTINGS, desk=OneChange(GOOD)), Gate)
 
 
 PENDING = {"state": -4, "state_name": "Assess", "approval": "requested"}
@@ -181,9 +181,7 @@ def test_one_line_that_does_not_hold_stops_it_by_name(
 
 def test_every_row_of_the_documented_table_is_planted_and_every_reason_is_documented() -> None:
     """The table in the docstring, the code and these tests name the same reasons."""
-    documented = set(
-        re.findall(r"(?:FAIL|WAIT|UNKNOWN) +([a-z_]+)$", ApprovalGate.__doc__ or "", re.MULTILINE)
-    )
+    documented = set(re.findall(r"(?:FAIL|WAIT|UNKNOWN) +([a-z_]+)$", Approval.__doc__ or "", re.MULTILINE))
     elsewhere = {"no_change", "requester_unknown", "author_unknown"}
 
     assert documented == {reason for reason, *_ in LINES} | elsewhere
@@ -308,7 +306,7 @@ def test_an_outage_of_the_desk_is_neither_yes_nor_no() -> None:
             raise ConnectionError("desk is down")
 
     with pytest.raises(ConnectionError, match="desk is down"):
-        ApprovalGate(SETTINGS, desk=Down()).judge(QUESTION)
+        Approval(SETTINGS, desk=Down()).judge(QUESTION)
 
 
 def test_evidence_is_plain_data_that_names_everybody() -> None:

@@ -14,7 +14,7 @@ from werkzeug.wrappers import Response as Redirect
 from pipelines.rehearsal.desk.records import Row
 from pipelines.rehearsal.desk.rules import Desk, Refusal
 
-_PAIR = re.compile(r"\s*(?:[-*•] )?(?P<key>[^:]{1,60}):\s+(?P<value>\S.*)")
+_PAIR = re.compile(r"\s*(?P<key>[^:]{1,60}):\s+(?P<value>\S.*)")
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"
 
 
@@ -28,7 +28,7 @@ class Block:
 
 
 def blocks(description: str) -> list[Block]:
-    """Cut a description into headings, ``key: value`` pairs and everything else, in its order."""
+    """Cut a description into headings (``Like:``, ``LIKE THIS``), ``key: value`` pairs and text, in order."""
     found: list[Block] = []
     for line in description.replace("\r\n", "\n").split("\n"):
         last = found[-1] if found else Block()
@@ -38,7 +38,7 @@ def blocks(description: str) -> list[Block]:
                 found[-1] = Block(pairs=(*last.pairs, item))
             else:
                 found.append(Block(pairs=(item,)))
-        elif line.rstrip().endswith(":") and len(line) < 80:
+        elif len(line) < 80 and (line.rstrip().endswith(":") or line.isupper()):
             found.append(Block(heading=line.strip().rstrip(":")))
         elif line.strip() and last.text:
             found[-1] = Block(text=f"{last.text}\n{line}")

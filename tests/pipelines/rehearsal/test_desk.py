@@ -422,7 +422,8 @@ def test_too_many_requests_look_as_documented(server: ChangeDeskServer, bot: Cal
 # ----------------------------------------------------------------------- the page
 
 HOSTILE = "<script>alert(1)</script>\"'{{ 7*7 }}\nlast & least"
-DESCRIPTION = """Approve to move this model to 100 %.
+DESCRIPTION = """WHAT AN APPROVAL ALLOWS
+Approve to move this model to 100 %.
 
 Model: fraud-scorer
 Candidate: v2
@@ -472,7 +473,7 @@ def test_a_person_reads_what_the_signature_covers_and_approves(
 
     assert page.url.endswith(number)
     text = html.unescape(re.sub("<[^>]+>", " ", page.text))
-    for line in DESCRIPTION.replace("- ", "").split("\n"):
+    for line in DESCRIPTION.split("\n"):
         assert all(part.strip(" :") in text for part in line.split(": "))
     for fact in ("Dana Diaz (dana)", "c0ffee", "fraud-scorer", "fewer false alarms", "void", "Rita Rossi"):
         assert fact in text
@@ -538,6 +539,7 @@ def test_hostile_text_is_shown_as_text(server: ChangeDeskServer, bot: Caller, br
 def test_a_description_is_cut_into_parts_and_loses_nothing() -> None:
     """Headings, pairs and free text, in order."""
     assert blocks(DESCRIPTION) == [
+        Block(heading="WHAT AN APPROVAL ALLOWS"),
         Block(text="Approve to move this model to 100 %."),
         Block(
             pairs=(
@@ -548,7 +550,7 @@ def test_a_description_is_cut_into_parts_and_loses_nothing() -> None:
             )
         ),
         Block(heading="Gates"),
-        Block(pairs=(("evaluation", "PASS, AUC 0.91 against 0.90"),)),
+        Block(pairs=(("- evaluation", "PASS, AUC 0.91 against 0.90"),)),
         Block(text="free words & more"),
     ]
     assert blocks("") == []
