@@ -1,4 +1,4 @@
-"""The one way values meet templates: a sandbox, strict about what is missing, with filters that keep them data.
+"""The one way values meet templates: a sandbox, strict about what is missing, whose filters keep them data.
 
 No value is ever template source, and none is written without a filter: ``json`` for YAML, ``code`` and
 ``cell`` for Markdown, ``fold`` and ``quote`` for plain text.
@@ -21,12 +21,13 @@ MAX_CHARACTERS = 500
 """Longest value written into a text for people; the rest is cut and marked with an ellipsis."""
 NOTHING = "–"
 
+_PACKAGE = Path(str(importlib.resources.files("pipelines")))
 _CHECKOUT = Path(__file__).resolve().parents[2] / "templates"
 
 
-def templates_folder() -> Path:
-    """Where the templates are: inside an installed wheel, or at the top of a checkout."""
-    packaged = Path(str(importlib.resources.files("pipelines"))) / "data" / "templates"
+def templates_folder(package: Path = _PACKAGE) -> Path:
+    """Where the templates are: inside an installed wheel's package, or at the top of a checkout."""
+    packaged = package / "data" / "templates"
     return packaged if packaged.is_dir() else _CHECKOUT
 
 
@@ -41,6 +42,7 @@ def environment(folder: Path) -> SandboxedEnvironment:
         keep_trailing_newline=True,
         auto_reload=False,
     )
+    jinja.globals.clear()  # nothing but values: a forgotten one is an error, not Jinja's function of that name
     jinja.filters.update(json=to_json, code=code, cell=cell, fold=fold, quote=quote)
     return jinja
 
