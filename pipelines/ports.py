@@ -232,11 +232,17 @@ class ChangeDesk(Protocol):
     """Change requests and their approvals."""
 
     def find(self, correlation_id: str) -> Change | None:
-        """The change with this correlation id, the newest that is not cancelled; None when there is none."""
+        """The newest open change with this correlation id; None when none is open.
+
+        One that an earlier run opened but could not ask the assessment of is asked for here.
+        """
         ...
 
     def create(self, request: ChangeRequest) -> Change:
-        """Open a change and ask for its assessment. Search first: the desk does not refuse a second one."""
+        """Open a change and ask for its assessment; an open one with this correlation id is adopted.
+
+        The desk itself does not refuse a second one.
+        """
         ...
 
     def read(self, number: str) -> Change:

@@ -446,7 +446,7 @@ def _time(text: str) -> datetime | None:
 def _desk_time(header: str) -> datetime:
     """The desk's own clock, so that ours need not agree with it; without one, everything is long ago."""
     try:
-        return parsedate_to_datetime(header).astimezone(UTC)
+        return parsedate_to_datetime(header).replace(tzinfo=UTC)
     except ValueError:
         return datetime.max.replace(tzinfo=UTC)
 
