@@ -127,7 +127,7 @@ def _previews(parts: Parts, document: Document) -> Iterator[Problem]:
                 yield document.problem(
                     path, f"is the preview environment of {name} and can have none", "remove it"
                 )
-    previews = {environment.preview for environment in parts.environments.values()}
+    previews = {held.preview for name, held in parts.environments.items() if held.preview != name}
     for name, environment in parts.environments.items():
         if environment.after in previews - {None, name}:
             message = f"{environment.after} is a preview environment, where nothing ends at 100 %"
@@ -160,9 +160,10 @@ def _approval_type(name: str, tier: Tier, document: Document) -> Iterator[Proble
 
 
 def _judged(name: str, tier: Tier, document: Document) -> Iterator[Problem]:
-    known = settings.known_gates()
-    watching = [gate for gate in tier.gates if gate in known and settings.gate_class(gate).phase == "bake"]
-    if tier.strategy == "canary" and not watching and set(tier.gates) <= set(known):
+    found = [settings.find_gate(gate) for gate in tier.gates]
+    # A gate that cannot be found has its own problem, and may be the one that watches.
+    watched = any(isinstance(gate, str) or gate.phase == "bake" for gate in found)
+    if tier.strategy == "canary" and not watched:
         message = "a canary needs a gate that watches its shares; without one nothing could stop it"
         yield document.problem(("tiers", name, "gates"), message, "add the gates share and slo")
 

@@ -44,11 +44,22 @@ def gate_class(name: str) -> type[Gate]:
     return registry.gate_class(name)
 
 
-def known_gates() -> tuple[str, ...]:
-    """The names of all gates of this installation."""
+def find_gate(name: str) -> type[Gate] | str:
+    """The class of a gate, or why there is none."""
     from gates import registry
 
-    return registry.names()
+    if name not in registry.names():
+        return "unknown gate"
+    try:
+        return registry.gate_class(name)
+    except Exception as error:  # the package of a third party may raise anything when it is imported
+        return f"this gate cannot be used here: {error}"
+
+
+def _near_gate(name: str) -> str:
+    from gates import registry
+
+    return near(name, registry.names())
 
 
 @cache
@@ -57,7 +68,8 @@ def _adapter(settings: type) -> TypeAdapter[Any]:
 
 
 def _validate(settings: type, values: Mapping[str, Any]) -> Any:
-    return _adapter(settings).validate_json(json.dumps(values), strict=True, extra="forbid")
+    # A date can only come from YAML, where it is complained about by its own name.
+    return _adapter(settings).validate_json(json.dumps(values, default=str), strict=True, extra="forbid")
 
 
 def _details(settings: type, values: Mapping[str, Any]) -> list[ErrorDetails]:
@@ -72,14 +84,14 @@ def tier_problems(document: Document, tier: str, gates: Mapping[str, Any]) -> It
     """What is wrong with the gates of one tier; keys it leaves out may still come from a model."""
     for gate, values in gates.items():
         path: Path = ("tiers", tier, "gates", gate)
-        if gate not in known_gates():
-            yield document.problem(path, "unknown gate", near(gate, known_gates()))
+        found = find_gate(gate)
+        if isinstance(found, str):
+            yield document.problem(path, found, _near_gate(gate) if found == "unknown gate" else "")
         elif dates := list(_dates(document, path, values)):
             yield from dates
         else:
-            settings = gate_class(gate).Settings
-            found = [one for one in _details(settings, values) if not _left_out(one)]
-            yield from explain_all(found, settings, document, path)
+            wrong = [one for one in _details(found.Settings, values) if not _left_out(one)]
+            yield from explain_all(wrong, found.Settings, document, path)
 
 
 def _left_out(detail: ErrorDetails) -> bool:
@@ -92,19 +104,21 @@ def release_problems(
     """What is wrong with a model's gates, given those of its tier."""
     for gate in release:
         if gate not in tier:
-            known = gate in known_gates()
-            message = f"the tier {tier_name} does not ask this gate" if known else "unknown gate"
+            unknown = find_gate(gate) == "unknown gate"
+            message = "unknown gate" if unknown else f"the tier {tier_name} does not ask this gate"
             yield document.problem(("gates", gate), message, near(gate, tier))
     for gate, fixed in tier.items():
         own = release.get(gate, {})
-        if gate in known_gates() and isinstance(own, dict) and not document.is_spoiled(("gates", gate)):
-            yield from _merged_problems(document, gate, fixed, own, tier_name)
+        found = find_gate(gate)
+        if isinstance(found, str) or not isinstance(own, dict) or document.is_spoiled(("gates", gate)):
+            continue
+        yield from _merged_problems(document, found, fixed, own, tier_name)
 
 
 def _merged_problems(
-    document: Document, gate: str, fixed: Mapping[str, Any], own: Mapping[str, Any], tier: str
+    document: Document, gate: type[Gate], fixed: Mapping[str, Any], own: Mapping[str, Any], tier: str
 ) -> Iterator[Problem]:
-    path: Path = ("gates", gate)
+    path: Path = ("gates", gate.name)
     for key in own.keys() & fixed.keys():
         message = f"the tier {tier} sets this key to {show(fixed[key])}, so no model can set it"
         yield document.problem((*path, key), message, "remove it")
@@ -112,11 +126,10 @@ def _merged_problems(
     if dates := list(_dates(document, path, own)):
         yield from dates
         return
-    settings = gate_class(gate).Settings
-    found = _details(settings, {**fixed, **own})
+    found = _details(gate.Settings, {**fixed, **own})
     # What is wrong with the tier's keys is reported where they stand.
     mine = [one for one in found if (one["loc"][0] not in fixed if one["loc"] else own)]
-    yield from explain_all(mine, settings, document, path)
+    yield from explain_all(mine, gate.Settings, document, path)
 
 
 def _dates(document: Document, path: Path, value: object) -> Iterator[Problem]:
