@@ -158,8 +158,9 @@ class GitCommand:
             )
         name, email = self._identity
         variables = {key: os.environ[key] for key in _PASSED_ON if key in os.environ}
+        here = str(self.git_dir.parent)
         variables |= {
-            "HOME": os.environ.get("HOME", "") if self._needs_home(parts.scheme) else str(self.git_dir.parent),
+            "HOME": os.environ.get("HOME", here) if self._needs_home(parts.scheme) else here,
             "LC_ALL": "C",
             "GIT_DIR": str(self.git_dir),
             "GIT_TERMINAL_PROMPT": "0",
