@@ -32,8 +32,8 @@ class ProcessBackends:
 
     def __init__(self, folder: Path, processes: Processes | None = None) -> None:
         self._folder = folder.resolve()
-        self._own = None if processes else Processes(folder)
-        self._processes = processes or self._own or Processes(folder)
+        self._own = processes is None
+        self._processes = processes or Processes(folder)
         self._running: dict[str, _Running] = {}
         self._lock = threading.Lock()
 
@@ -79,7 +79,7 @@ class ProcessBackends:
         for key in list(self._running):
             self.stop(key)
         if self._own:
-            self._own.stop()
+            self._processes.stop()
 
 
 def _ready(port: int) -> bool:

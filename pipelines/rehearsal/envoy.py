@@ -74,13 +74,14 @@ class EnvoyRouter:
         self._folder = folder.resolve() / "envoy"
         self._xds = self._folder / "xds"
         self._address_file = self._folder / "admin-address"
-        self._own = None if processes else Processes(folder)
+        self._own = processes is None
+        self._processes = processes or Processes(folder)
         self._table: Table = {}
         self._number = 0
         self._lock = threading.RLock()
         self._session = requests.Session()
         self._session.trust_env = False
-        self._child = self._start(processes or self._own or Processes(folder))
+        self._child = self._start()
         self.admin_url = f"http://{self._await_admin()}"
         """Envoy's admin interface."""
         self.base_url = f"http://127.0.0.1:{self._await_listener()}"
@@ -128,12 +129,15 @@ class EnvoyRouter:
         self._child.stop()
         self._session.close()
         if self._own:
-            self._own.stop()
+            self._processes.stop()
 
     # ------------------------------------------------------------- taking over
 
     def _apply(self, table: Table) -> None:
         """Clusters of both tables, then the new routes, then the new clusters alone."""
+        self._must_run()
+        if table == self._table:
+            return
         before, after = _ports(self._table), _ports(table)
         both = {**before, **after}
         if both != before:
@@ -204,7 +208,7 @@ class EnvoyRouter:
 
     # ---------------------------------------------------------------- starting
 
-    def _start(self, processes: Processes) -> Child:
+    def _start(self) -> Child:
         self._address_file.unlink(missing_ok=True)
         write_whole(self._xds / "clusters.json", _discovery(0, []))
         write_whole(self._xds / "routes.json", _discovery(0, [_routes({}, 0)]))
@@ -218,7 +222,7 @@ class EnvoyRouter:
             "1",
             "--disable-hot-restart",
         ]
-        return processes.start("envoy", command)
+        return self._processes.start("envoy", command)
 
     def _await_admin(self) -> str:
         def look() -> str:

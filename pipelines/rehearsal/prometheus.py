@@ -95,8 +95,8 @@ class PrometheusServer:
         scrape_seconds: float = 1.0,
     ) -> None:  # fmt: skip
         self._folder = folder.resolve() / "prometheus"
-        self._own = None if processes else Processes(folder)
-        self._processes = processes or self._own or Processes(folder)
+        self._own = processes is None
+        self._processes = processes or Processes(folder)
         self._binary = ensure_prometheus()
         self._config = self._folder / "prometheus.yaml"
         write_whole(self._config, json.dumps(_configuration(targets, scrape_seconds)))
@@ -148,7 +148,7 @@ class PrometheusServer:
         """End it and what it kept for itself."""
         self._child.stop()
         if self._own:
-            self._own.stop()
+            self._processes.stop()
 
 
 def _configuration(targets: Mapping[str, str], scrape_seconds: float) -> dict[str, object]:

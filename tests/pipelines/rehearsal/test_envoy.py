@@ -295,3 +295,12 @@ def test_a_kept_connection_survives_many_changes(world: World) -> None:
 
     assert connection.sock is kept
     connection.close()
+
+
+def test_the_same_split_again_is_no_change(world: World) -> None:
+    """Whoever reconciles may ask as often as they like: Envoy is given no new table."""
+    world.split(stable=90, candidate=10)
+    before = world.router._used_table()
+    world.split(stable=90, candidate=10)
+
+    assert world.router._used_table() == before
