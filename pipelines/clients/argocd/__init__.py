@@ -135,7 +135,8 @@ class ArgoCdDeployer:
                 _SYSTEM,
                 f"InferenceService {namespace}/{service} reads oddly: {type(problem).__name__}: {problem}",
             ) from problem
-        if not deployment.ready and not deployment.failed:
+        # A refused spec makes no revision that could be looked at; a failed load does.
+        if not deployment.ready and not deployment.failed.startswith("BlockedByFailedLoad"):
             return deployment
         return self._unless_stale(deployment, namespace, mode)
 
