@@ -79,10 +79,18 @@ class Identity:
 
     @classmethod
     def of(cls, pid: int) -> Identity:
-        """The identity of a running process; one that has ended already gets one that fits nothing."""
+        """The identity of a running process; one that has ended already gets one that fits nothing.
+
+        A process that was started this instant has no command line yet: it is waited for, a second at most.
+        """
+        deadline = time.monotonic() + 1.0
         try:
             process = psutil.Process(pid)
-            return cls(pid, process.create_time(), tuple(process.cmdline()))
+            while not (command := process.cmdline()) and time.monotonic() < deadline:
+                if process.status() == psutil.STATUS_ZOMBIE:
+                    break
+                time.sleep(0.001)
+            return cls(pid, process.create_time(), tuple(command))
         except psutil.Error:
             return cls(pid, 0.0, ())
 

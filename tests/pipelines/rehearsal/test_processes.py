@@ -229,6 +229,16 @@ def test_a_list_that_cannot_be_read_ends_nothing(tmp_path: Path, text: str) -> N
     assert end_leftovers(tmp_path) == []
 
 
+def test_every_child_can_be_found_again_from_the_list(tmp_path: Path) -> None:
+    """Also those whose command line the system did not know yet when they were started."""
+    with Processes(tmp_path) as processes:
+        children = [processes.start(f"child-{n}", ["/bin/sleep", "600"]) for n in range(40)]
+        listed = json.loads((tmp_path / "processes.json").read_text())["children"]
+
+        assert [listed[child.name]["command"] for child in children] == [["/bin/sleep", "600"]] * 40
+        assert all(Identity.of(child.pid).find() for child in children)
+
+
 def test_an_ended_process_fits_no_identity() -> None:
     """The identity of a process that is gone finds nothing, ever."""
     child = subprocess.Popen([sys.executable, "-S", "-c", ""])
