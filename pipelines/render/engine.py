@@ -42,7 +42,7 @@ def environment(folder: Path) -> SandboxedEnvironment:
         keep_trailing_newline=True,
         auto_reload=False,
     )
-    jinja.globals.clear()  # nothing but values: a forgotten one is an error, not Jinja's function of that name
+    jinja.globals.clear()  # a forgotten value is an error, never Jinja's function of that name
     jinja.filters.update(json=to_json, code=code, cell=cell, fold=fold, quote=quote)
     return jinja
 
@@ -85,8 +85,9 @@ def fold(value: object, at_most: int = MAX_CHARACTERS) -> str:
 
     ServiceNow draws what stands between ``[code]`` marks as HTML: these marks lose their brackets.
     """
-    text = " ".join(str(value).split())
-    seen = "".join(letter for letter in text if not unicodedata.category(letter).startswith("C"))
+    text = str(value)
+    kept = (letter for letter in text if letter.isspace() or not unicodedata.category(letter).startswith("C"))
+    seen = " ".join("".join(kept).split())
     plain = re.sub(r"\[\s*(/?)\s*code\s*\]", r"(\1code)", seen, flags=re.IGNORECASE)
     short = plain if len(plain) <= at_most else plain[: at_most - 1] + "…"
     return short or NOTHING

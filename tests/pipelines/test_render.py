@@ -256,7 +256,7 @@ def test_a_label_that_can_be_a_name_is_the_name() -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_the_share_is_always_written(mode: str) -> None:
-    """Leaving it out is a full rollout; in Standard mode the one version alone has no entry to write it in."""
+    """Leaving it out is a full rollout; in Standard mode one version alone has no entry for it."""
     for share in (0, 1, 99, 100):
         spec = service(render(release(), "prod", environment(mode), serves(share)))["spec"]
         if mode == "Knative":
