@@ -1,0 +1,79 @@
+"""Runs the generator's child processes, bounded in time, and ends them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from gates.load.recording import Recording, Run, decode_recordings, encode_job
+
+_START_SECONDS = 30.0
+"""What importing locust may take on a busy machine."""
+
+
+class GeneratorFailed(Exception):
+    """The generator ended without recordings; the text is the last it said."""
+
+
+def generate(runs: Sequence[Run], bodies: Sequence[str]) -> list[Recording]:
+    """One recording per run, from a process of its own that is gone when this returns.
+
+    Args:
+        runs: driven one after the other.
+        bodies: JSON texts; each request's is drawn from them.
+
+    Raises:
+        GeneratorFailed: it crashed, hung, or answered something else.
+    """
+    bound = _START_SECONDS + sum(
+        run.warm_up_seconds + run.seconds + run.timeout_seconds + 5.0 for run in runs
+    )
+    with subprocess.Popen(
+        [sys.executable, "-m", "gates.load.worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as worker:
+        try:
+            answer, errors = worker.communicate(encode_job(runs, bodies), timeout=bound)
+        except subprocess.TimeoutExpired:
+            raise GeneratorFailed(f"it did not end within {bound:g} s") from None
+        finally:
+            worker.kill()
+    if worker.returncode != 0:
+        last = (errors.strip().splitlines() or ["it said nothing"])[-1]
+        raise GeneratorFailed(f"exit code {worker.returncode}: {last[:300]}")
+    return _decode(answer, len(runs))
+
+
+def _decode(answer: str, runs: int) -> list[Recording]:
+    try:
+        recordings = decode_recordings(answer)
+    except ValueError as error:
+        raise GeneratorFailed(f"its answer is {error}") from None
+    if len(recordings) != runs:
+        raise GeneratorFailed(f"it gave {len(recordings)} recordings for {runs} runs")
+    return recordings
+
+
+@contextmanager
+def null_endpoint() -> Iterator[str]:
+    """Address of an endpoint that answers at once; it is gone afterwards, and when we are.
+
+    Raises:
+        GeneratorFailed: it did not start.
+    """
+    with subprocess.Popen(
+        [sys.executable, "-m", "gates.load.null"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stdout is not None  # noqa: S101 - asked for above
+        try:
+            port = server.stdout.readline().strip()
+            if not port.isdigit():
+                raise GeneratorFailed("the endpoint that answers at once did not start")
+            yield f"http://127.0.0.1:{port}/v2/models/null/infer"
+        finally:
+            server.kill()
