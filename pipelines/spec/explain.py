@@ -60,6 +60,8 @@ def explain_all(
         within = tuple(part for part in detail["loc"] if part != "[key]")
         path = base + within
         unknown = detail["type"] in UNKNOWN_KEY
+        if detail["type"] == "default_factory_not_called":  # the key it depends on has its own problem
+            continue
         if document.is_spoiled(path[:-1] if unknown else path):
             continue
         if unknown:

@@ -70,9 +70,9 @@ def test_files_can_be_read_one_by_one() -> None:
 
 def test_single_readers_raise_too() -> None:
     """A bad file raises from the single readers as it does from the common one."""
-    with pytest.raises(SpecInvalid, match="platform.yaml: is empty"):
+    with pytest.raises(SpecInvalid, match=r"platform\.yaml: is empty"):
         read_platform("")
-    with pytest.raises(SpecInvalid, match="models/m/release.yaml: is empty"):
+    with pytest.raises(SpecInvalid, match=r"release\.yaml: is empty"):
         read_release("", "models/m/release.yaml", read_platform(PLATFORM))
 
 
@@ -83,11 +83,23 @@ DIGEST = "4d967a30111bf29f0eba01c448b375c1629b2fed01cdfcc3aed91f1b57d5dd5e"
     ("old", "new", "path", "message", "hint"),
     [
         ("tenant: risk", "tenant: Risk", "tenant", "write a name of lower-case letters", ""),
-        ("model: fraud-scorer", "model: fraud", "model", 'is "fraud", but the file stands in', "the same name"),
+        (
+            "model: fraud-scorer",
+            "model: fraud",
+            "model",
+            'is "fraud", but the file stands in',
+            "the same name",
+        ),
         ("tenant: risk\n", "", "tenant", "is missing", ""),
         ("tenant: risk", "tenant:", "tenant", "is empty", "write a value, or remove the key"),
         ("tenant: risk", "tenannt: x\ntenant: risk", "tenannt", "unknown key", "did you mean `tenant`?"),
-        ("tier: regulated", "tier: regulatd", "tier", 'there is no tier "regulatd"', "did you mean `regulated`?"),
+        (
+            "tier: regulated",
+            "tier: regulatd",
+            "tier",
+            'there is no tier "regulatd"',
+            "did you mean `regulated`?",
+        ),
         ("tier: regulated", "tier: 7", "tier", "must be text; got 7", 'write it in quotes: "7"'),
         ("[dana.scientist, sam.platform]", "[]", "owners", "must have at least this many entries: 1", ""),
         ("[dana.scientist, sam.platform]", "dana", "owners", "must be a list", '["dana"]'),
@@ -99,8 +111,20 @@ DIGEST = "4d967a30111bf29f0eba01c448b375c1629b2fed01cdfcc3aed91f1b57d5dd5e"
         ("label: v37", "label: v37\n  alias: fraud", "version.alias", "write models:/name@alias", ""),
         ("  uri: s3", "  digst: a\n  uri: s3", "version.digst", "unknown key", "did you mean `digest`?"),
         (f"sha256:{DIGEST}", "sha256:12", "version.digest", "write sha256: and 64 hexadecimal digits", ""),
-        ("format: sklearn", "format: sklearn\n  format_version: 1.5", "serving.format_version", "must be text", '"1.5"'),
-        ("protocol: v2", "protocol: v3", "serving.protocol", "must be 'v1' or 'v2'; got \"v3\"", "known are v1, v2"),
+        (
+            "format: sklearn",
+            "format: sklearn\n  format_version: 1.5",
+            "serving.format_version",
+            "must be text",
+            '"1.5"',
+        ),
+        (
+            "protocol: v2",
+            "protocol: v3",
+            "serving.protocol",
+            "must be 'v1' or 'v2'; got \"v3\"",
+            "known are v1, v2",
+        ),
         ("min: 2", 'min: "2"', "serving.replicas.min", "must be a whole number", "without quotes: 2"),
         ("min: 2", "min: 2.5", "serving.replicas.min", "must be a whole number; got 2.5", ""),
         ("min: 2", "min: true", "serving.replicas.min", "must be a whole number; got true", ""),
@@ -108,23 +132,53 @@ DIGEST = "4d967a30111bf29f0eba01c448b375c1629b2fed01cdfcc3aed91f1b57d5dd5e"
         ("min: 2", "min: 20", "serving.replicas.max", "must be at least min, which is 20; got 8", ""),
         ('cpu: "500m"', "cpu: 1", "serving.resources.requests.cpu", "must be text; got 1", '"1"'),
         ('cpu: "500m"', 'cpu: "lots"', "serving.resources.requests.cpu", "write a quantity such as", ""),
-        ('cpu: "500m"', '"c p u": "1"', 'serving.resources.requests["c p u"]', "write a resource such as cpu", ""),
-        ("threshold_ms: 120", "threshold_ms: 0", "slo.latency.threshold_ms", "must be more than 0; got 0", ""),
-        ("target_percent: 99", "target_percent: 100", "slo.latency.target_percent", "must be less than 100", ""),
-        ("error_budget_percent: 0.1", "error_budget_percent: 101", "slo.error_budget_percent", "at most 100", ""),
+        (
+            'cpu: "500m"',
+            '"c p u": "1"',
+            'serving.resources.requests["c p u"]',
+            "write a resource such as cpu",
+            "",
+        ),
+        (
+            "threshold_ms: 120",
+            "threshold_ms: 0",
+            "slo.latency.threshold_ms",
+            "must be more than 0; got 0",
+            "",
+        ),
+        (
+            "target_percent: 99",
+            "target_percent: 100",
+            "slo.latency.target_percent",
+            "must be less than 100",
+            "",
+        ),
+        (
+            "error_budget_percent: 0.1",
+            "error_budget_percent: 101",
+            "slo.error_budget_percent",
+            "at most 100",
+            "",
+        ),
         ("peak_rps: 150", "peak_rps: fast", "slo.peak_rps", 'must be a number; got "fast"', ""),
-        ("  latency:", "  latencey: {}\n  latency:", "slo.latencey", "unknown key", "did you mean `latency`?"),
+        (
+            "  latency:",
+            "  latencey: {}\n  latency:",
+            "slo.latencey",
+            "unknown key",
+            "did you mean `latency`?",
+        ),
         ("service_account: fraud-scorer", "env: []", "serving.env", "must be keys and values; got []", ""),
         ("service_account: fraud-scorer", "env:", "serving.env", "is empty", "write {} for none"),
         ("service_account: fraud-scorer", "env: {A: 1}", "serving.env.A", "must be text", 'in quotes: "1"'),
-        ("service_account: fraud-scorer", "env: {a-b: x}", "serving.env.a-b", "in capitals; got \"a-b\"", ""),
-        ("Fraud Scoring Service", '"a^ORb"', "change.configuration_item", "without ^; got \"a^ORb\"", ""),
+        ("service_account: fraud-scorer", "env: {a-b: x}", "serving.env.a-b", 'in capitals; got "a-b"', ""),
+        ("Fraud Scoring Service", '"a^ORb"', "change.configuration_item", 'without ^; got "a^ORb"', ""),
         ("gates: {}", "gates: {signatur: {}}", "gates.signatur", "unknown gate", "did you mean `signature`?"),
         ("gates: {}", "gates: []", "gates", "must be keys and values; got []", ""),
         ("gates: {}", "gates: {approval: 3}", "gates.approval", "must be keys and values; got 3", ""),
         ("gates: {}", "gates: {approval: no}", "gates.approval", "`no` is true or false", ""),
     ],
-)  # fmt: skip
+)
 def test_release_faults(old: str, new: str, path: str, message: str, hint: str) -> None:
     """One fault in a release is one problem: at its place, for its reason, with what to write instead."""
     problem = the_only(problems(release=planted(RELEASE, (old, new))), path)
@@ -188,71 +242,303 @@ SYSTEM_TOKEN = "    token: env:MLFLOW_TOKEN"
     ("old", "new", "path", "message", "hint"),
     [
         ("systems:", "sistems: 1\nsystems:", "sistems", "unknown key", "did you mean `systems`?"),
-        ("    app:", "    token: env:T\n    app:", "systems.forge", "exactly one of token and app, but has both", ""),
+        (
+            "    app:",
+            "    token: env:T\n    app:",
+            "systems.forge",
+            "exactly one of token and app, but has both",
+            "",
+        ),
         ("password: env:SERVICENOW_PASSWORD", "", "systems.change_desk", "token, but has neither", ""),
         ("example-bank/models\n", "models\n", "systems.forge.repository", "write owner/repository", ""),
         ("example-bank/models\n", "a/..\n", "systems.forge.repository", "write owner/repository", ""),
-        ("https://api.github.com", "https://u:pw@h/", "systems.forge.api_url", "without user and password", ""),
-        ("https://api.github.com", "http://h/", "systems.forge.api_url", "plain HTTP to \"h\"", "https://"),
-        ("https://github.com/example-bank/models.git", "http://h/x", "systems.forge.git_url", "plain HTTP", ""),
+        (
+            "https://api.github.com",
+            "https://u:pw@h/",
+            "systems.forge.api_url",
+            "without user and password",
+            "",
+        ),
+        ("https://api.github.com", "http://h/", "systems.forge.api_url", 'plain HTTP to "h"', "https://"),
+        (
+            "https://github.com/example-bank/models.git",
+            "http://h/x",
+            "systems.forge.git_url",
+            "plain HTTP",
+            "",
+        ),
         ("https://example.service-now.com", "http://h", "systems.change_desk.url", "plain HTTP", ""),
         ("https://mlflow.example.com", "http://h", "systems.registry.url", "plain HTTP", ""),
-        ("https://mlflow.example.com", "ftp://h", "systems.registry.url", "write an https:// or sqlite:///", ""),
-        ("https://prometheus.prod.example.com", "http://h", "environments.prod.metrics.url", "plain HTTP", ""),
-        ("https://prometheus.prod.example.com", "http://[", "environments.prod.metrics.url", "plain HTTP to", ""),
+        (
+            "https://mlflow.example.com",
+            "ftp://h",
+            "systems.registry.url",
+            "write an https:// or sqlite:///",
+            "",
+        ),
+        (
+            "https://prometheus.prod.example.com",
+            "http://h",
+            "environments.prod.metrics.url",
+            "plain HTTP",
+            "",
+        ),
+        (
+            "https://prometheus.prod.example.com",
+            "http://[",
+            "environments.prod.metrics.url",
+            "plain HTTP to",
+            "",
+        ),
         ("token: env:MLFLOW_TOKEN", "token: s3cr3t", "systems.registry.token", "never the secret", ""),
-        ("token: env:MLFLOW_TOKEN", "token: 12345", "systems.registry.token", "must be text; got a value that", ""),
+        (
+            "token: env:MLFLOW_TOKEN",
+            "token: 12345",
+            "systems.registry.token",
+            "must be text; got a value that",
+            "",
+        ),
         ("window: 4h", "window: 4 hours", "systems.change_desk.window", "write a duration such as 90s", ""),
         ("window: 4h", "window: 0s", "systems.change_desk.window", "must be longer than 0s", ""),
-        ("mode: Knative", "mode: knative", "environments.preview.mode", "must be 'Knative' or 'Standard'", "`Knative`"),
+        (
+            "mode: Knative",
+            "mode: knative",
+            "environments.preview.mode",
+            "must be 'Knative' or 'Standard'",
+            "`Knative`",
+        ),
         ('kserve: "0.20"', "kserve: 0.20", "environments.preview.kserve", "must be text; got 0.2", '"0.20"'),
-        ('"{tenant}-preview"', '"{model}-x"', "environments.preview.namespace", "write a namespace, or a rule", ""),
-        ('"{tenant}-preview"', f'"{"{tenant}" * 20}"', "tenant", "80 characters long; at most 63 fit", "shorter"),
-        ("preview: preview", "preview: preveiw", "environments.staging.preview", 'no environment "preveiw"', "`preview`"),
-        ("preview: preview", "preview: staging", "environments.staging.preview", "names the environment itself", ""),
-        ("after: staging", "after: stagin", "environments.prod.after", 'no environment "stagin"', "`staging`"),
+        (
+            '"{tenant}-preview"',
+            '"{model}-x"',
+            "environments.preview.namespace",
+            "write a namespace, or a rule",
+            "",
+        ),
+        (
+            '"{tenant}-preview"',
+            f'"{"{tenant}" * 20}"',
+            "tenant",
+            "80 characters long; at most 63 fit",
+            "shorter",
+        ),
+        (
+            "preview: preview",
+            "preview: preveiw",
+            "environments.staging.preview",
+            'no environment "preveiw"',
+            "`preview`",
+        ),
+        (
+            "preview: preview",
+            "preview: staging",
+            "environments.staging.preview",
+            "names the environment itself",
+            "",
+        ),
+        (
+            "after: staging",
+            "after: stagin",
+            "environments.prod.after",
+            'no environment "stagin"',
+            "`staging`",
+        ),
         ("after: staging", "after: prod", "environments.prod.after", "names the environment itself", ""),
         ("after: staging", "after: preview", "environments.prod.after", "where nothing ends at 100 %", ""),
-        ("preview: preview", "after: prod", "environments.prod.after", "staging after prod after staging", ""),
-        ("application: models-prod", "application: models-staging", "environments.prod.argocd.application", "is the application of staging too", ""),
-        ("application: models-prod", "application: ../x", "environments.prod.argocd.application", "name of a Kubernetes", ""),
+        (
+            "preview: preview",
+            "after: prod",
+            "environments.prod.after",
+            "staging after prod after staging",
+            "",
+        ),
+        (
+            "application: models-prod",
+            "application: models-staging",
+            "environments.prod.argocd.application",
+            "is the application of staging too",
+            "",
+        ),
+        (
+            "application: models-prod",
+            "application: ../x",
+            "environments.prod.argocd.application",
+            "name of a Kubernetes",
+            "",
+        ),
         ("shares: [10, 25, 50, 100]", "shares: [25, 10, 100]", "tiers.regulated.shares", "must climb", ""),
         ("shares: [10, 25, 50, 100]", "shares: [10, 10, 100]", "tiers.regulated.shares", "must climb", ""),
-        ("shares: [10, 25, 50, 100]", "shares: [10, 50]", "tiers.regulated.shares", "must end in 100; got [10, 50]", ""),
-        ("shares: [10, 25, 50, 100]", "shares: [0, 100]", "tiers.regulated.shares[0]", "must be at least 1; got 0", ""),
-        ("shares: [10, 25, 50, 100]", "shares: [10.0, 100]", "tiers.regulated.shares[0]", "must be a whole number", ""),
-        ("shares: [10, 25, 50, 100]", "shares: 100", "tiers.regulated.shares", "must be a list; got 100", "[100]"),
-        ("strategy: pinned", "strategy: pinned\n    shares: [10, 100]", "tiers.dev.shares", "pinned has no shares between", ""),
-        ("strategy: pinned", "strategy: canery", "tiers.dev.strategy", "must be 'canary'", "did you mean `canary`?"),
-        ("strategy: pinned", "strategy: canary", "tiers.dev.gates", "a canary needs a gate that watches", "share and slo"),
-        ("maximum: 6h", "maximum: 6m", "tiers.regulated.bake.maximum", "must be at least minimum, which is 30m", ""),
-        ("look_every: 60s", "look_every: 7h", "tiers.regulated.bake.look_every", "at most maximum, which is 6h", ""),
-        ("warm_up: 2m", "warm_up: 30m", "tiers.regulated.bake.warm_up", "shorter than minimum, which is 30m", ""),
+        (
+            "shares: [10, 25, 50, 100]",
+            "shares: [10, 50]",
+            "tiers.regulated.shares",
+            "must end in 100; got [10, 50]",
+            "",
+        ),
+        (
+            "shares: [10, 25, 50, 100]",
+            "shares: [0, 100]",
+            "tiers.regulated.shares[0]",
+            "must be at least 1; got 0",
+            "",
+        ),
+        (
+            "shares: [10, 25, 50, 100]",
+            "shares: [10.0, 100]",
+            "tiers.regulated.shares[0]",
+            "must be a whole number",
+            "",
+        ),
+        (
+            "shares: [10, 25, 50, 100]",
+            "shares: 100",
+            "tiers.regulated.shares",
+            "must be a list; got 100",
+            "[100]",
+        ),
+        (
+            "strategy: pinned",
+            "strategy: pinned\n    shares: [10, 100]",
+            "tiers.dev.shares",
+            "pinned has no shares between",
+            "",
+        ),
+        (
+            "strategy: pinned",
+            "strategy: canery",
+            "tiers.dev.strategy",
+            "must be 'canary'",
+            "did you mean `canary`?",
+        ),
+        (
+            "strategy: pinned",
+            "strategy: canary",
+            "tiers.dev.gates",
+            "a canary needs a gate that watches",
+            "share and slo",
+        ),
+        (
+            "maximum: 6h",
+            "maximum: 6m",
+            "tiers.regulated.bake.maximum",
+            "must be at least minimum, which is 30m",
+            "",
+        ),
+        (
+            "look_every: 60s",
+            "look_every: 7h",
+            "tiers.regulated.bake.look_every",
+            "at most maximum, which is 6h",
+            "",
+        ),
+        (
+            "warm_up: 2m",
+            "warm_up: 30m",
+            "tiers.regulated.bake.warm_up",
+            "shorter than minimum, which is 30m",
+            "",
+        ),
         ("type: normal", "type: standard\n      wait_at_most: 5d\n      template: x", "", "", ""),
         ("supersede: queue", "supersede: quue", "tiers.regulated.supersede", "must be 'queue'", "`queue`"),
         ("policy: {}", "polcy: {}", "tiers.regulated.gates.polcy", "unknown gate", "did you mean `policy`?"),
         ("policy: {}", "policy:", "tiers.regulated.gates.policy", "is empty", "write {} for none"),
         ("policy: {}", "policy: {strict: 1}", "tiers.regulated.gates.policy.strict", "unknown key", ""),
-        ("service_account: svc.lockgate", "service_acount: x", "tiers.regulated.gates.approval.service_acount", "unknown key", "`service_account`"),
-        ("service_account: svc.lockgate", "service_account: 3", "tiers.regulated.gates.approval.service_account", "must be text; got 3", '"3"'),
-        ("service_account: svc.lockgate", "implement_states: [a]", "tiers.regulated.gates.approval.implement_states[0]", "must be a whole number", ""),
-        ("service_account: svc.lockgate", "same_person: [[a, 2026-01-01]]", "tiers.regulated.gates.approval.same_person[0][1]", "is a date to some", '"2026-01-01"'),
-        ("service_account: svc.lockgate", "types: [emergency]", "tiers.regulated.gates.approval.types", "does not accept normal", "add normal"),
-        ("      approval:\n        service_account: svc.lockgate\n", "", "tiers.regulated.approval", "needs the gate approval", "approval: {}"),
-        ("from: 2026-12-24T18:00:00Z", "from: 2026-12-24T18:00:00", "freezes[0].from", "an instant with its time zone", ""),
-        ("from: 2026-12-24T18:00:00Z", "from: 2026-12-24", "freezes[0].from", "an instant with its time zone", ""),
-        ("from: 2026-12-24T18:00:00Z", "from: soon", "freezes[0].from", 'such as 2026-12-24T18:00:00Z; got "soon"', ""),
-        ("from: 2026-12-24T18:00:00Z", "from: 1798135200", "freezes[0].from", "an instant with its time zone", ""),
-        ("until: 2027-01-04T06:00:00Z", "until: 2026-12-24T18:00:00Z", "freezes[0].until", "must be later than from", ""),
-        ("environments: [prod]", "environments: [prd]", "freezes[0].environments[0]", 'no environment "prd"', "`prod`"),
+        (
+            "service_account: svc.lockgate",
+            "service_acount: x",
+            "tiers.regulated.gates.approval.service_acount",
+            "unknown key",
+            "`service_account`",
+        ),
+        (
+            "service_account: svc.lockgate",
+            "service_account: 3",
+            "tiers.regulated.gates.approval.service_account",
+            "must be text; got 3",
+            '"3"',
+        ),
+        (
+            "service_account: svc.lockgate",
+            "implement_states: [a]",
+            "tiers.regulated.gates.approval.implement_states[0]",
+            "must be a whole number",
+            "",
+        ),
+        (
+            "service_account: svc.lockgate",
+            "same_person: [[a, 2026-01-01]]",
+            "tiers.regulated.gates.approval.same_person[0][1]",
+            "is a date to some",
+            '"2026-01-01"',
+        ),
+        (
+            "service_account: svc.lockgate",
+            "types: [emergency]",
+            "tiers.regulated.gates.approval.types",
+            "does not accept normal",
+            "add normal",
+        ),
+        (
+            "      approval:\n        service_account: svc.lockgate\n",
+            "",
+            "tiers.regulated.approval",
+            "needs the gate approval",
+            "approval: {}",
+        ),
+        (
+            "from: 2026-12-24T18:00:00Z",
+            "from: 2026-12-24T18:00:00",
+            "freezes[0].from",
+            "an instant with its time zone",
+            "",
+        ),
+        (
+            "from: 2026-12-24T18:00:00Z",
+            "from: 2026-12-24",
+            "freezes[0].from",
+            "an instant with its time zone",
+            "",
+        ),
+        (
+            "from: 2026-12-24T18:00:00Z",
+            "from: soon",
+            "freezes[0].from",
+            'such as 2026-12-24T18:00:00Z; got "soon"',
+            "",
+        ),
+        (
+            "from: 2026-12-24T18:00:00Z",
+            "from: 1798135200",
+            "freezes[0].from",
+            "an instant with its time zone",
+            "",
+        ),
+        (
+            "until: 2027-01-04T06:00:00Z",
+            "until: 2026-12-24T18:00:00Z",
+            "freezes[0].until",
+            "must be later than from",
+            "",
+        ),
+        (
+            "environments: [prod]",
+            "environments: [prd]",
+            "freezes[0].environments[0]",
+            'no environment "prd"',
+            "`prod`",
+        ),
     ],
-)  # fmt: skip
+)
 def test_platform_faults(old: str, new: str, path: str, message: str, hint: str) -> None:
     """One fault in the platform is one problem: at its place, for its reason, with what to write instead."""
     faults = [(old, new)]
     if not path:
         faults.append(("      wait_at_most: 5d\n      # ServiceNow", "      # ServiceNow"))
-        path, message, hint = "tiers.regulated.approval.template", "write a sys_id of 32 hexadecimal digits", ""
+        path, message, hint = (
+            "tiers.regulated.approval.template",
+            "write a sys_id of 32 hexadecimal digits",
+            "",
+        )
 
     problem = the_only(problems(platform=planted(PLATFORM, *faults)), path)
 
@@ -262,7 +548,10 @@ def test_platform_faults(old: str, new: str, path: str, message: str, hint: str)
     assert not re.search("s3cr3t|u:pw|12345", str(problem))
 
 
-NO_APPROVAL = ("    approval:\n      type: normal\n      wait_at_most: 5d\n      # ServiceNow counts requests per hour and user.\n      ask_every: 2m\n", "")  # fmt: skip
+NO_APPROVAL = (
+    PLATFORM[PLATFORM.index("    approval:\n      type") : PLATFORM.index("    # How long in all")],
+    "",
+)
 
 
 def test_template_belongs_to_standard_changes() -> None:
@@ -290,6 +579,14 @@ def test_approval_without_desk() -> None:
     assert "needs a change desk" in the_only(found, "tiers.regulated.approval").message
 
 
+def test_a_platform_may_have_no_desk_and_no_registry() -> None:
+    """Where no tier asks for a change and no alias is moved, neither system is needed."""
+    systems = PLATFORM[PLATFORM.index("  change_desk:") : PLATFORM.index("environments:")]
+    gate = "      approval:\n        service_account: svc.lockgate\n"
+
+    assert problems(platform=planted(PLATFORM, (systems, ""), NO_APPROVAL, (gate, ""))) == []
+
+
 def test_change_facts_are_needed_for_an_approval() -> None:
     """A release of a tier that asks for a change says what the change is about."""
     change = RELEASE[RELEASE.index("change:") : RELEASE.index("# Settings of gates")]
@@ -303,23 +600,24 @@ def test_standard_mode_splits_only_with_gateway_api_and_new_kserve() -> None:
     """Where nothing would be split, no canary is allowed; without a canary, and for previews, all is well."""
     standard = planted(PLATFORM, (PROD, PROD.replace("Knative", "Standard")))
     preview = planted(PLATFORM, ("mode: Knative", "mode: Standard"))
-    right = planted(standard, ('namespace: "{tenant}-prod"', 'namespace: "{tenant}-prod"\n    gateway_api: true'))
+    right = planted(
+        standard, ('namespace: "{tenant}-prod"', 'namespace: "{tenant}-prod"\n    gateway_api: true')
+    )
     right = right[: right.index("  prod:")] + right[right.index("  prod:") :].replace("0.20", "0.21")
 
-    assert [problem.path for problem in problems(platform=standard)] == [
-        "environments.prod",
-        "environments.prod.kserve",
-    ] or [problem.path for problem in problems(platform=standard)] == [
+    assert {problem.path for problem in problems(platform=standard)} == {
         "environments.prod.gateway_api",
         "environments.prod.kserve",
-    ]
+    }
     assert problems(platform=preview) == []
-    assert not any(problem.path.startswith("environments.prod") for problem in problems(platform=right))
+    assert problems(platform=right) == []
 
 
 def test_preview_environments_have_nothing_before_them() -> None:
     """A preview runs candidates alone: it waits for no environment and has no preview of its own."""
-    text = planted(PLATFORM, ('namespace: "{tenant}-preview"', 'namespace: "{tenant}-preview"\n    after: staging'))
+    text = planted(
+        PLATFORM, ('namespace: "{tenant}-preview"', 'namespace: "{tenant}-preview"\n    after: staging')
+    )
 
     found = problems(platform=text)
 
@@ -333,14 +631,19 @@ def test_a_key_has_one_owner() -> None:
 
     found = problems(release=planted(RELEASE, ("gates: {}", gates)))
 
-    assert [problem.path for problem in found] == ["gates.approval.allow_early_start", "gates.approval.service_account"]
+    assert [problem.path for problem in found] == [
+        "gates.approval.allow_early_start",
+        "gates.approval.service_account",
+    ]
     assert "must be true or false; got 3" in found[0].message
     assert 'the tier regulated sets this key to "svc.lockgate"' in found[1].message
 
 
 def test_a_gate_the_tier_does_not_ask() -> None:
     """A model cannot add gates; a known one is told apart from a mistyped one."""
-    text = planted(RELEASE, ("tier: regulated", "tier: dev"), ("gates: {}", "gates: {approval: {}, signature: {}}"))
+    text = planted(
+        RELEASE, ("tier: regulated", "tier: dev"), ("gates: {}", "gates: {approval: {}, signature: {}}")
+    )
 
     assert "the tier dev does not ask this gate" in the_only(problems(release=text), "gates.approval").message
 
@@ -349,11 +652,14 @@ def test_a_date_in_a_models_settings() -> None:
     """Settings hold nothing that JSON does not."""
     text = planted(RELEASE, ("gates: {}", "gates: {approval: {same_person: [[2026-01-01]]}}"))
 
-    assert "is a date to some YAML readers" in the_only(problems(release=text), "gates.approval.same_person[0][0]").message
+    assert (
+        "is a date to some YAML readers"
+        in the_only(problems(release=text), "gates.approval.same_person[0][0]").message
+    )
 
 
 def test_settings_are_merged_for_the_gate() -> None:
-    """The gate gets one instance of its Settings: the tier's keys, the model's keys, defaults for the rest."""
+    """The gate gets one instance of its Settings: the tier's keys, the model's keys, else defaults."""
     release = planted(RELEASE, ("gates: {}", "gates: {approval: {conflict_fresh_seconds: 60}}"))
     platform, releases = read_all({"platform.yaml": PLATFORM, RELEASE_FILE: release})
 
@@ -369,7 +675,9 @@ def test_settings_that_were_never_read_are_checked() -> None:
     platform, releases = read_all({"platform.yaml": PLATFORM, RELEASE_FILE: RELEASE})
     release = releases["fraud-scorer"].model_copy(update={"gates": {"approval": {"types": 3}}})
 
-    with pytest.raises(SpecInvalid, match=r"models/fraud-scorer/release.yaml: gates.approval.types: must be a list"):
+    with pytest.raises(
+        SpecInvalid, match=r"models/fraud-scorer/release.yaml: gates.approval.types: must be a list"
+    ):
         gate_settings(platform.tiers["regulated"], release, "approval")
 
 
@@ -425,7 +733,7 @@ def test_a_broken_platform_does_not_hide_the_releases() -> None:
         found = problems(platform, release)
         assert any(problem.file == "platform.yaml" for problem in found)
         assert any(problem.path == "version.label" for problem in found)
-    with pytest.raises(SpecInvalid, match="platform.yaml: is missing"):
+    with pytest.raises(SpecInvalid, match=r"platform\.yaml: is missing"):
         read_all({RELEASE_FILE: RELEASE})
 
 
@@ -435,7 +743,18 @@ def test_other_files_are_refused() -> None:
         read_all({"platform.yaml": PLATFORM, "models/fraud-scorer/release.yml": RELEASE})
 
 
-HOSTILE = ["a\nkind: Evil", "{{ 7*7 }}", "$(id)", "../../etc", "a\"b'c", "a\x00b", "a\u202eb", "<script>", "*/ --", "`id`"]
+HOSTILE = [
+    "a\nkind: Evil",
+    "{{ 7*7 }}",
+    "$(id)",
+    "../../etc",
+    "a\"b'c",
+    "a\x00b",
+    "a\u202eb",
+    "<script>",
+    "*/ --",
+    "`id`",
+]
 
 
 @pytest.mark.parametrize("value", HOSTILE)
@@ -454,13 +773,12 @@ def test_hostile_values_of_names_are_refused(key: str, value: str) -> None:
 @pytest.mark.parametrize("value", HOSTILE)
 def test_hostile_free_text_is_data(value: str) -> None:
     """A description is text, or refused for a character no text needs; it never becomes structure."""
-    try:
+    found = problems(release=hostile("description", value))
+    if found:
+        assert re.search(r"holds the character U\+(0000|202E)", str(found[0]))
+    else:
         _, releases = read_all({"platform.yaml": PLATFORM, RELEASE_FILE: hostile("description", value)})
-    except SpecInvalid as refused:
-        assert re.search(r"holds the character U\+(0000|202E)", str(refused))
-        return
-
-    assert releases["fraud-scorer"].description == value
+        assert releases["fraud-scorer"].description == value
 
 
 def hostile(key: str, value: str) -> str:
@@ -477,7 +795,9 @@ def test_any_text_is_refused_by_name(text: str) -> None:
     assert problems(release=text)
 
 
-SCALARS = st.sampled_from(["x", "3", "no", "null", "[]", "{}", "[{a: 1}]", "{a: {b: [c]}}", "2026-01-01", "0.5", '""', "-1"])  # fmt: skip
+SCALARS = st.sampled_from(
+    ["x", "3", "no", "null", "[]", "{}", "[{a: 1}]", "{a: {b: [c]}}", "2026-01-01", "0.5", '""', "-1"]
+)
 
 
 @given(line=st.integers(0, 400), value=SCALARS, which=st.sampled_from(["platform", "release"]))
