@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,7 +53,7 @@ def read(text: str) -> Document:
     if len(text) > MAX_CHARACTERS:
         raise NotPlain("yaml", 0, f"{len(text)} characters are more than {MAX_CHARACTERS}")
     try:
-        events = deque(yaml.parse(text, Loader=_LOADER))
+        events = deque(_events(text))
     except (yaml.YAMLError, UnicodeError) as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else 0
@@ -67,6 +68,16 @@ def read(text: str) -> Document:
     return Document(_node(events, (), lines), lines)
 
 
+def _events(text: str) -> Iterator[Any]:
+    """The parser's events, up to the first that is too deep: what comes after could take for ever."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise NotPlain("yaml", _line(event), f"is nested deeper than {MAX_DEPTH} levels")
+        yield event
+
+
 def _line(event: Any) -> int:
     line: int = event.start_mark.line
     return line + 1
@@ -79,8 +90,6 @@ def _node(events: deque[Any], path: Path, lines: dict[Path, int]) -> Any:
         raise NotPlain("yaml", line, f"uses an anchor or alias, {event.anchor!r}")
     if event.tag is not None:
         raise NotPlain("yaml", line, f"uses a tag, {event.tag!r}")
-    if len(path) > MAX_DEPTH:
-        raise NotPlain("yaml", line, f"is nested deeper than {MAX_DEPTH} levels")
     if isinstance(event, yaml.ScalarEvent):
         return _scalar(event.value, line) if event.implicit[0] else event.value
     if isinstance(event, yaml.SequenceStartEvent):
