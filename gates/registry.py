@@ -16,7 +16,7 @@ ENTRY_POINTS = "lockgate.gates"
 """Group of entry points under which a third party's package names its gates: ``name = module:Class``."""
 
 GATES: Mapping[str, str] = {
-    "policy": "gates.policy:Policy",
+    "policy": "gates.policy:PolicyGate",
     "signature": "gates.signature:Signature",
     "evaluation": "gates.evaluation:Evaluation",
     "load": "gates.load:Load",

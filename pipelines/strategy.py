@@ -97,7 +97,7 @@ def plan(release: Release, tier: Tier, environment: Environment, *, first: bool)
     return Plan(
         strategy=tier.strategy,
         tier=release.tier,
-        stages=tuple(_stages(tier, gates, first=first)),
+        stages=tuple(_stages(tier, environment, gates, first=first)),
         hold_budget_seconds=tier.hold_budget,
         on_budget_spent=tier.on_budget_spent,
         supersede=tier.supersede,
@@ -113,18 +113,10 @@ def _by_phase(tier: Tier) -> Mapping[Phase, tuple[str, ...]]:
     return phases
 
 
-def _live(names: tuple[str, ...]) -> list[str]:
-    """The gates that send requests to the candidate before the merge, and so need a preview of it."""
-    return [name for name in names if registry.gate_class(name).needs & {"inference", "endpoint"}]
-
-
 def _check(
     release: Release, tier: Tier, environment: Environment, gates: Mapping[Phase, tuple[str, ...]]
 ) -> None:
     problems = []
-    live = _live(gates["preview"])
-    if live and environment.preview is None:
-        problems.append(f"gates {', '.join(live)} need a preview environment, and the environment names none")
     if gates["bake"] and environment.metrics is None:
         problems.append(f"gates {', '.join(gates['bake'])} need metrics, and the environment names none")
     if tier.approval is not None and "approval" not in tier.gates:
@@ -136,10 +128,12 @@ def _check(
         raise InvalidInput([Problem("platform.yaml", 0, path, message) for message in problems])
 
 
-def _stages(tier: Tier, gates: Mapping[Phase, tuple[str, ...]], *, first: bool) -> Iterator[Stage]:
+def _stages(
+    tier: Tier, environment: Environment, gates: Mapping[Phase, tuple[str, ...]], *, first: bool
+) -> Iterator[Stage]:
     poll = min(tier.bake.look_every, 15.0)
     yield Stage(name="propose", step="propose", share_percent=0, maximum_seconds=86400.0, every_seconds=poll)
-    if _live(gates["preview"]):
+    if environment.preview is not None:
         yield Stage(
             name="preview",
             step="preview",

@@ -157,13 +157,13 @@ def _readers(desktop: Desktop) -> dict[str, object]:
 
 def forge(desktop: Desktop, platform: Platform) -> ports.Forge:
     """The client of the forge."""
-    from pipelines.clients.github import AppAuth, GithubForge
+    from pipelines.clients.github import AppCredentials, GithubForge
 
     settings = platform.systems.forge
-    auth: str | AppAuth
+    auth: str | AppCredentials
     if settings.app is not None:
         key = desktop.secrets.value(settings.app.private_key)
-        auth = AppAuth(
+        auth = AppCredentials(
             app_id=settings.app.app_id, installation_id=settings.app.installation_id, private_key=key
         )
     else:

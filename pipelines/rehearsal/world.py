@@ -83,7 +83,7 @@ class Rehearsal:
             self.processes,
             url=self.service_url,
             model=self.catalogue.model,
-            rows=self.catalogue.live,
+            rows=self.catalogue.golden.path,
             rps=self.rps,
             slow_ms=settings.SLOW_MS,
         )
@@ -139,12 +139,17 @@ class Rehearsal:
 
     def release_text(self, version: str) -> str:
         """release.yaml naming a version."""
-        golden = {
-            "golden_set": settings.GOLDEN,
-            "sha256": self.catalogue.golden.sha256,
-            "label": self.catalogue.label,
+        golden = {"sha256": self.catalogue.golden.sha256, "label": self.catalogue.label}
+        gates = {
+            "evaluation": {
+                "golden_set": settings.GOLDEN,
+                **golden,
+                "threshold": 0.5,
+                "floors": {"auc": 0.85},
+                "margins": {"auc": 0.02},
+            },
+            "load": {"payloads": settings.GOLDEN, **golden},
         }
-        gates = {"evaluation": {**golden}, "load": {"payloads": settings.GOLDEN}}
         return settings.release(self.catalogue, version, gates=gates)
 
     def _seed(self) -> None:
