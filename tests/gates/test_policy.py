@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -438,6 +439,30 @@ def test_canonical_is_a_fixed_point(number: int, suffix: str) -> None:
     """Argo CD sees no difference any more."""
     once = canonical_quantity(f"{number}{suffix}")
     assert canonical_quantity(once) == once
+
+
+UNITS = {
+    "m": Fraction(1, 1000),
+    **{letter: Fraction(1000**power) for power, letter in enumerate(("", *"kMGTPE"))},
+    **{f"{letter}i": Fraction(1024**power) for power, letter in enumerate("KMGTPE", 1)},
+}
+
+
+def amount(text: str) -> Fraction:
+    """What a quantity is worth, read another way than the code under test reads it."""
+    number = text.rstrip("mkKMGTPEi")
+    return Fraction(number) * UNITS[text.removeprefix(number)]
+
+
+@given(
+    whole=st.integers(0, 10**5),
+    thousandths=st.integers(0, 999),
+    suffix=st.sampled_from(["", "k", "M", "Ki", "Mi", "Gi"]),
+)
+def test_the_canonical_form_is_worth_the_same(whole: int, thousandths: int, suffix: str) -> None:
+    """Nothing is rounded; a value that would have to be is refused."""
+    text = f"{whole}.{thousandths:03d}{suffix}"
+    assert amount(canonical_quantity(text)) == amount(text)
 
 
 @pytest.mark.parametrize(

@@ -109,3 +109,15 @@ def test_rolled_back_is_share_zero_and_finished_is_share_hundred() -> None:
         }
         assert services["rolled-back"] == services["canary-0"]
         assert services["finished"] == services["canary-100"]
+
+
+def test_golden_files_are_never_regenerated_in_ci(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A build that rewrites what it is held against would always pass."""
+    (tmp_path / "old.yaml").write_text("a: 1\n")
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(AssertionError, match="never regenerated in CI"):
+        regenerate(tmp_path, {"new.yaml": "b: 2\n"})
+    assert tree(tmp_path) == {"old.yaml": "a: 1\n"}
+    monkeypatch.delenv("CI")
+    regenerate(tmp_path, {"clusters/new.yaml": "b: 2\n"})
+    assert tree(tmp_path) == {"clusters/new.yaml": "b: 2\n"}
