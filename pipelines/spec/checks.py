@@ -214,10 +214,9 @@ def release_problems(raw: Mapping[str, Any], parts: Parts, document: Document) -
     if tier is not None and tier.approval is not None and unsaid:
         message = f"is missing; the tier {tier_name} asks for a change request"
         yield document.problem(("change",), message, "add configuration_item and assignment_group")
-    if tier_name in parts.gates:
-        gates = raw.get("gates", {})
-        own = gates if isinstance(gates, dict) else {}
-        yield from settings.release_problems(document, tier_name, parts.gates[tier_name], own)
+    gates = raw.get("gates", {})
+    if tier_name in parts.gates and isinstance(gates, dict):
+        yield from settings.release_problems(document, tier_name, parts.gates[tier_name], gates)
 
 
 def _namespaces(tenant: str, parts: Parts, document: Document) -> Iterator[Problem]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ValidationError
@@ -139,4 +139,4 @@ def _below(shape: Any, part: str | int) -> Any:
     if dataclasses.is_dataclass(shape):
         return get_type_hints(shape).get(str(part))
     arguments = get_args(shape)
-    return arguments[-1 if get_origin(shape) is dict else 0] if arguments else None
+    return arguments[-1 if get_origin(shape) in (dict, Mapping) else 0] if arguments else None

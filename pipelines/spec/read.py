@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -14,7 +15,7 @@ from pipelines.spec.explain import explain
 from pipelines.spec.scalars import show
 from pipelines.spec.settings import gate_settings
 from pipelines.spec.types import Environment, Freeze, Frozen, Platform, Release, Systems, Tier
-from pipelines.spec.yaml import Document, load
+from pipelines.spec.yaml import MAX_PROBLEMS, Document, load
 
 __all__ = ["PLATFORM_FILE", "RELEASE_FILE", "gate_settings", "read_all", "read_platform", "read_release"]
 
@@ -77,7 +78,11 @@ def _platform(text: str | None, file: str) -> tuple[Platform | None, Parts, list
     document = load(text, file)
     platform, problems = _shaped(Platform, document)
     parts = _parts_of(platform) if platform else _parts(document)
-    return platform, parts, [*document.problems, *problems, *platform_problems(parts, document)]
+    return (
+        platform,
+        parts,
+        [*document.problems, *problems, *islice(platform_problems(parts, document), MAX_PROBLEMS)],
+    )
 
 
 def _release(text: str, file: str, parts: Parts) -> tuple[Release | None, list[Problem]]:
@@ -85,7 +90,7 @@ def _release(text: str, file: str, parts: Parts) -> tuple[Release | None, list[P
     release, problems = _shaped(Release, document)
     raw = document.value if isinstance(document.value, dict) else {}
     if not document.is_spoiled(()):
-        problems += release_problems(raw, parts, document)
+        problems += islice(release_problems(raw, parts, document), MAX_PROBLEMS)
     return release, [*document.problems, *problems]
 
 

@@ -6,6 +6,7 @@ Left out: refusals of YAML itself, which test_spec_yaml.py says.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
 
@@ -22,6 +23,7 @@ SAMPLE = Path(__file__).parents[3] / "gitops-repo"
 RELEASE_FILE = "models/fraud-scorer/release.yaml"
 PLATFORM = (SAMPLE / "platform.yaml").read_text("utf-8")
 RELEASE = (SAMPLE / RELEASE_FILE).read_text("utf-8")
+GATES = RELEASE[RELEASE.index("gates:\n") :]
 
 
 def planted(text: str, *faults: tuple[str, str]) -> str:
@@ -58,6 +60,14 @@ def test_the_sample_is_good() -> None:
     assert platform.freezes[0].since.isoformat() == "2026-12-24T18:00:00+00:00"
     assert releases["fraud-scorer"].version.label == "v37"
     assert releases["fraud-scorer"].tenant == "risk"
+
+
+def test_the_samples_pins_hold() -> None:
+    """The golden set that the sample names is there, with the sha256 that is written beside it."""
+    golden = (SAMPLE / "models/fraud-scorer/golden.csv").read_bytes()
+
+    pins = re.findall("    sha256: ([0-9a-f]{64})", RELEASE)
+    assert pins == [hashlib.sha256(golden).hexdigest()] * 2
 
 
 def test_files_can_be_read_one_by_one() -> None:
@@ -173,10 +183,39 @@ DIGEST = "4d967a30111bf29f0eba01c448b375c1629b2fed01cdfcc3aed91f1b57d5dd5e"
         ("service_account: fraud-scorer", "env: {A: 1}", "serving.env.A", "must be text", 'in quotes: "1"'),
         ("service_account: fraud-scorer", "env: {a-b: x}", "serving.env.a-b", 'in capitals; got "a-b"', ""),
         ("Fraud Scoring Service", '"a^ORb"', "change.configuration_item", 'without ^; got "a^ORb"', ""),
-        ("gates: {}", "gates: {signatur: {}}", "gates.signatur", "unknown gate", "did you mean `signature`?"),
-        ("gates: {}", "gates: []", "gates", "must be keys and values; got []", ""),
-        ("gates: {}", "gates: {approval: 3}", "gates.approval", "must be keys and values; got 3", ""),
-        ("gates: {}", "gates: {approval: no}", "gates.approval", "`no` is true or false", ""),
+        (
+            "gates:\n",
+            "gates:\n  signatur: {}\n",
+            "gates.signatur",
+            "unknown gate",
+            "did you mean `signature`?",
+        ),
+        (GATES, "gates: []", "gates", "must be keys and values; got []", ""),
+        ("gates:\n", "gates:\n  approval: 3\n", "gates.approval", "must be keys and values; got 3", ""),
+        ("gates:\n", "gates:\n  approval: no\n", "gates.approval", "`no` is true or false", ""),
+        (
+            "    golden_set: models/fraud-scorer/golden.csv\n",
+            "",
+            "gates.evaluation.golden_set",
+            "is missing",
+            "",
+        ),
+        ("threshold: 0.8", "threshold: 8", "gates.evaluation", "threshold must lie between", ""),
+        (
+            "floors: {auc: 0.9}",
+            "floors: {auc: 9}",
+            "gates.evaluation.floors.auc",
+            "must be at most 1; got 9",
+            "",
+        ),
+        ("floors: {auc: 0.9}", "floors: {acu: 1}", "gates.evaluation.floors.acu", "must be 'auc'", "`auc`"),
+        (
+            "label: fraud\n",
+            "lable: x\n    label: fraud\n",
+            "gates.evaluation.lable",
+            "unknown key",
+            "`label`",
+        ),
     ],
 )
 def test_release_faults(old: str, new: str, path: str, message: str, hint: str) -> None:
@@ -593,7 +632,7 @@ def test_change_facts_are_needed_for_an_approval() -> None:
 
     missing = the_only(problems(release=planted(RELEASE, (change, ""))), "change")
     assert "the tier regulated asks for a change request" in missing.message
-    assert problems(release=planted(RELEASE, (change, ""), ("regulated", "dev"))) == []
+    assert problems(release=planted(RELEASE, (change, ""), ("regulated", "dev"), (GATES, ""))) == []
 
 
 def test_standard_mode_splits_only_with_gateway_api_and_new_kserve() -> None:
@@ -627,9 +666,9 @@ def test_preview_environments_have_nothing_before_them() -> None:
 
 def test_a_key_has_one_owner() -> None:
     """What the tier sets, no model sets; what the tier leaves out, the model may set, and is checked."""
-    gates = "gates: {approval: {service_account: me, conflict_fresh_seconds: 60, allow_early_start: 3}}"
+    gates = "{service_account: me, conflict_fresh_seconds: 60, allow_early_start: 3}"
 
-    found = problems(release=planted(RELEASE, ("gates: {}", gates)))
+    found = problems(release=planted(RELEASE, ("gates:\n", f"gates:\n  approval: {gates}\n")))
 
     assert [problem.path for problem in found] == [
         "gates.approval.allow_early_start",
@@ -641,16 +680,14 @@ def test_a_key_has_one_owner() -> None:
 
 def test_a_gate_the_tier_does_not_ask() -> None:
     """A model cannot add gates; a known one is told apart from a mistyped one."""
-    text = planted(
-        RELEASE, ("tier: regulated", "tier: dev"), ("gates: {}", "gates: {approval: {}, signature: {}}")
-    )
+    text = planted(RELEASE, ("tier: regulated", "tier: dev"), (GATES, "gates: {approval: {}, signature: {}}"))
 
     assert "the tier dev does not ask this gate" in the_only(problems(release=text), "gates.approval").message
 
 
 def test_a_date_in_a_models_settings() -> None:
     """Settings hold nothing that JSON does not."""
-    text = planted(RELEASE, ("gates: {}", "gates: {approval: {same_person: [[2026-01-01]]}}"))
+    text = planted(RELEASE, ("gates:\n", "gates:\n  approval: {same_person: [[2026-01-01]]}\n"))
 
     assert (
         "is a date to some YAML readers"
@@ -660,7 +697,7 @@ def test_a_date_in_a_models_settings() -> None:
 
 def test_settings_are_merged_for_the_gate() -> None:
     """The gate gets one instance of its Settings: the tier's keys, the model's keys, else defaults."""
-    release = planted(RELEASE, ("gates: {}", "gates: {approval: {conflict_fresh_seconds: 60}}"))
+    release = planted(RELEASE, ("gates:\n", "gates:\n  approval: {conflict_fresh_seconds: 60}\n"))
     platform, releases = read_all({"platform.yaml": PLATFORM, RELEASE_FILE: release})
 
     settings = gate_settings(platform.tiers["regulated"], releases["fraud-scorer"], "approval")
@@ -699,7 +736,7 @@ def test_everything_wrong_is_said_at_once() -> None:
         ("label: v37", "label: 1_0"),
         ("protocol: v2", "protocol: v2\n  protocol: v1"),
         ("peak_rps: 150", "peak_rps: -1"),
-        ("gates: {}", "gates: {aproval: {}}"),
+        ("gates:\n", "gates:\n  aproval: {}\n"),
     )
 
     found = problems(platform, release)
