@@ -83,6 +83,9 @@ def _default(stored: Object) -> None:
         if isinstance(model, dict) and isinstance(model.get("modelFormat"), dict):
             notes["modelFormat"] = str(model["modelFormat"].get("name", ""))
     for entry in stored["spec"].get("canary") or []:
+        if not isinstance(entry, dict):
+            text = "json: cannot unmarshal into Go struct field InferenceServiceSpec.spec.canary"
+            raise Denied(400, "BadRequest", _DEFAULTER + text)
         entry.setdefault("trafficPercent", 0)
         if isinstance(entry.get("predictor"), dict):
             _default_predictor(entry["predictor"], "spec.canary.predictor")

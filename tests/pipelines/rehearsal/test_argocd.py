@@ -442,9 +442,8 @@ def test_the_answer_of_a_sync_has_the_observed_shape(world: World) -> None:
     """Operation, spec, resources before the sync; health Healthy though the object is missing."""
     first = world.git.commit(config_map("model", version="v1"))
     get(world, refresh="normal")
-    answer = post_sync(
-        world, {"revision": first, "prune": True, "infos": [{"name": "change", "value": "CHG1"}]}
-    )
+    infos = [{"name": "change", "value": "CHG1"}]
+    answer = post_sync(world, {"revision": first, "prune": True, "infos": infos})
     assert answer["operation"] == {
         "sync": {
             "revision": first,

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.rehearsal.kserve import wishes
 from pipelines.rehearsal.kserve.admission import AUTOSCALER, MODE, Denied, admit
 from pipelines.rehearsal.kserve.quantities import canonical
 from tests.clusters import knative, standard
@@ -180,6 +181,8 @@ REFUSED: list[tuple[str, Object, int, str]] = [
     ("name 1w", put(K, "metadata.name", "1w"), 403, "must start with alphabetical character"),
     ("empty predictor", put(K, "spec.predictor", {}), 500, "panic"),
     ("no predictor", put(K, "spec.predictor", None), 403, "exactly one of ["),
+    ("a canary entry of words", put(S, "spec.canary.0", "v2"), 400, "json: cannot unmarshal into Go struct"),
+    ("canary predictor of words", put(S, "spec.canary.0.predictor", None), 403, "predictor.name is required"),
     ("a quantity of words", put(K, CPU, "a lot"), 400, "quantities must match"),
 ]
 
@@ -282,6 +285,18 @@ def test_legacy_modes_are_rewritten_and_unknown_ones_kept(sent: str, stored: str
     """spec.canary with RawDeployment is Standard as well."""
     item = standard("v1", ("v2", 10)) if stored == "Standard" else knative("v1")
     assert admit(mode(item, sent))["metadata"]["annotations"][MODE] == stored
+
+
+def test_a_container_of_ones_own_needs_no_model_and_is_served() -> None:
+    """No modelFormat is noted; odd resources are left as they are."""
+    containers = {"containers": [{"image": "registry.example/fraud@sha256:0"}]}
+    item = admit(put(K, "spec.predictor", containers))
+    assert "modelFormat" not in item["metadata"]["annotations"]
+    assert wishes.of_knative(item).unservable == ""
+    odd = put(K, "spec.predictor.model.resources", {"claims": []})
+    assert at(admit(odd), "spec.predictor.model.resources") == {"claims": []}
+    good = note(put(S, "spec.predictor.scaleTarget", 70), AUTOSCALER, "hpa")
+    assert at(admit(good), "spec.predictor.scaleTarget") == 70
 
 
 def test_an_old_framework_key_becomes_a_model() -> None:
