@@ -417,6 +417,7 @@ def _app_auth(credentials: AppCredentials) -> Auth.AppAuth:
 def _retry() -> GithubRetry:
     # POST, PUT and PATCH are never repeated blindly; waits asked for by the server are left to the caller.
     return GithubRetry(
-        total=_READS_AT_MOST - 1, allowed_methods={"GET"}, backoff_factor=0.2, respect_retry_after_header=False,
+        total=_READS_AT_MOST - 1, allowed_methods={"GET"}, backoff_factor=0.2,
+        respect_retry_after_header=False,
         max_rate_limit_wait=_RATE_LIMIT_WAIT_SECONDS,
     )  # fmt: skip

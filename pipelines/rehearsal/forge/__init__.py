@@ -44,10 +44,10 @@ class Forge(LoopbackServer):
         app_account: str, port: int = 0,
     ) -> None:  # fmt: skip
         folder.mkdir(parents=True, exist_ok=True)
-        super().__init__(Flask("forge"), port=port)
         state = State(folder / "forge.json")
-        content = Content(folder / f"{repository}.git")
         people = Accounts(folder, state, accounts, app_account)
+        content = Content(folder / f"{repository}.git")
+        super().__init__(Flask("forge"), port=port)
         self.world = World(
             repository=repository, content=content, state=state, accounts=people, rules=Rules(content, state),
             shapes=Shapes(self.url, repository, people.user),

@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -48,8 +49,12 @@ class Accounts:
         self.logins = frozenset({*accounts, app_account})
         self._state = state
         self._tokens = {token: login for login, token in accounts.items()}
-        self.private_key = _key(folder / "app-private-key.pem")
-        self._public_key = serialization.load_pem_private_key(self.private_key.encode(), None).public_key()
+        self._key_file = folder / "app-private-key.pem"
+
+    @cached_property
+    def private_key(self) -> str:
+        """The App's key (PEM), made when first asked for."""
+        return _key(self._key_file)
 
     def actor(self, authorization: str) -> Actor:
         """Whom an Authorization header belongs to (Bearer, token or Basic).
@@ -72,7 +77,8 @@ class Accounts:
 
     def _app(self, token: str) -> Actor:
         try:
-            claims: dict[str, Any] = jwt.decode(token, self._public_key, ["RS256"])  # type: ignore[arg-type]
+            public = serialization.load_pem_private_key(self.private_key.encode(), None).public_key()
+            claims: dict[str, Any] = jwt.decode(token, public, ["RS256"])  # type: ignore[arg-type]
         except jwt.PyJWTError:
             raise Denied(401, "A JSON web token could not be decoded") from None
         if str(claims.get("iss")) != str(APP_ID):

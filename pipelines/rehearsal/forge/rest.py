@@ -47,9 +47,7 @@ def paged(items: list[dict[str, Any]], wrap: str = "") -> Response:
     shown = items[(page - 1) * size : page * size]
     response = jsonify({"total_count": len(items), wrap: shown} if wrap else shown)
     links = {"prev": page - 1, "next": page + 1, "last": last, "first": 1}
-    wanted = [
-        name for name in links if (name in ("prev", "first")) == (page > 1) and 1 <= links[name] <= last
-    ]
+    wanted = (["prev", "first"] if page > 1 else []) + (["next", "last"] if page < last else [])
     if last > 1:
         response.headers["Link"] = ", ".join(f'<{_page_url(links[name])}>; rel="{name}"' for name in wanted)
     return response
