@@ -518,8 +518,11 @@ def findings(world: World, **settings: Any) -> dict[str, bool | None]:
 
 
 def test_doctor_sees_reach_version_rights_and_settings(world: World) -> None:
-    """The rehearsal is a 3.2.11, which is too old without the shipped health script."""
+    """3.2.11 is too old, unless a newer health script is seen at work."""
     assert findings(world) == {"reach": True, "version": False, "rights": True, "settings": True}
+    deploy(world, "v1", 100)
+    ready(world)
+    assert findings(world)["version"] is True
 
 
 def test_doctor_says_what_to_do(world: World) -> None:

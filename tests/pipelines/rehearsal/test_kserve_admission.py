@@ -39,7 +39,7 @@ def put(item: Object, path: str, value: Any) -> Object:
     if value is None:
         del inner[last]
     else:
-        inner[last] = value
+        inner[int(last) if isinstance(inner, list) else last] = value
     return made
 
 
