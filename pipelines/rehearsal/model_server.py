@@ -144,6 +144,9 @@ class Server:
         self._dice = random.Random(artifact.version)  # noqa: S311  # repeatable on purpose
         self._slow = float(faults.get("slow_percent", 0)) / 100
         self._late_seconds = float(faults.get("slow_ms", 0)) / 1000
+        slow_feature = faults.get("slow_feature", "")
+        self._slow_column = artifact.features.index(slow_feature) if slow_feature else None
+        self._slow_above = float(faults.get("slow_above", 0))
         self._errors = float(faults.get("error_percent", 0)) / 100
         self._ready = not faults.get("never_ready", False)
         self._crash_after = int(faults.get("crash_after", 0))
@@ -226,6 +229,8 @@ class Server:
             rows = read_rows(request, self.artifact.features)
         except (ValueError, BadRequest) as error:
             return 400, {"error": str(error)}
+        if self._slow_column is not None and (rows[:, self._slow_column] > self._slow_above).any():
+            await asyncio.sleep(self._late_seconds)
         scores = self.artifact.model.score(rows).tolist()
         output = {"name": "score", "datatype": "FP64", "shape": [len(scores)], "data": scores}
         answer = {"model_name": self.model, "model_version": self.artifact.version, "outputs": [output]}

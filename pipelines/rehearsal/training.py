@@ -41,7 +41,10 @@ LABEL = "fraud"
 
 _TRAINING_ROWS = 16_000
 _GOLDEN_ROWS = 4_000
-_TRAINING_SEED, _GOLDEN_SEED, _SHUFFLE_SEED = 11, 23, 37
+_LIVE_ROWS = 4_000
+_TRAINING_SEED, _GOLDEN_SEED, _SHUFFLE_SEED, _LIVE_SEED = 11, 23, 37, 41
+BUSY_FROM, BUSY_SHARE = 30.0, 0.08
+"""Live traffic has cards with more payments a day than the golden set ever saw: this share of it."""
 
 Floats = NDArray[np.float64]
 
@@ -54,6 +57,9 @@ class Faults:
     """Share of inference requests that are answered late."""
     slow_ms: float = 0.0
     """How much later."""
+    slow_feature: str = ""
+    slow_above: float = 0.0
+    """Requests with a row in which this feature is above this are late too; "" for none."""
     error_percent: float = 0.0
     """Share of inference requests answered with HTTP 500."""
     never_ready: bool = False
@@ -78,8 +84,8 @@ _RECIPES: Mapping[str, _Recipe] = {
     "v3": _Recipe(
         rows=16_000,
         trees=_GOOD,
-        what="as good as v2, but 8 % of its answers are 60 ms late",
-        faults=Faults(slow_percent=8.0, slow_ms=60.0),
+        what="as good as v2, but 60 ms late for busy cards, of which the golden set has none",
+        faults=Faults(slow_ms=60.0, slow_feature="payments_24h", slow_above=BUSY_FROM),
     ),
     "v4": _Recipe(
         rows=16_000, trees=_GOOD, what="trained on shuffled labels: wrong decisions", shuffled=True
@@ -117,6 +123,8 @@ class Catalogue:
     versions: Mapping[str, str]
     """Version -> what it is, in words."""
     golden: Golden
+    live: Path
+    """Rows as production sends them, in the golden set's form."""
 
     def path(self, version: str) -> Path:
         """The artifact's folder."""
@@ -148,6 +156,7 @@ def train(folder: Path) -> Catalogue:
             shutil.rmtree(folder / MODEL / version, ignore_errors=True)
         _write_versions(folder)
         known = {"recipe": recipe, "golden_sha256": _write_golden(folder / "golden.csv")}
+        _write_live(folder / "live.csv")
         write_whole(stamp, json.dumps(known))
     return Catalogue(
         folder=folder,
@@ -156,6 +165,7 @@ def train(folder: Path) -> Catalogue:
         label=LABEL,
         versions={version: made.what for version, made in _RECIPES.items()},
         golden=Golden(path=folder / "golden.csv", sha256=known["golden_sha256"], rows=_GOLDEN_ROWS),
+        live=folder / "live.csv",
     )
 
 
@@ -277,9 +287,20 @@ def _as_arrays(model: Any) -> dict[str, NDArray[Any]]:
 
 
 def _write_golden(path: Path) -> str:
-    table, labels = payments(_GOLDEN_ROWS, _GOLDEN_SEED)
+    _write_rows(path, *payments(_GOLDEN_ROWS, _GOLDEN_SEED))
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _write_live(path: Path) -> None:
+    table, labels = payments(_LIVE_ROWS, _LIVE_SEED)
+    rng = np.random.default_rng(_LIVE_SEED)
+    busy = rng.random(_LIVE_ROWS) < BUSY_SHARE
+    table[busy, FEATURES.index("payments_24h")] = rng.integers(int(BUSY_FROM) + 1, 80, int(busy.sum()))
+    _write_rows(path, table, labels)
+
+
+def _write_rows(path: Path, table: Floats, labels: NDArray[np.int64]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([*FEATURES, LABEL])
         writer.writerows([*map(float, row), int(label)] for row, label in zip(table, labels, strict=True))
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -56,7 +56,7 @@ class Rehearsal:
         self.desk = ChangeDeskServer(self.folder / "desk", accounts=self._accounts(), policy=Policy())
         self.router = EnvoyRouter(self.folder, self.processes)
         self.backends = ProcessBackends(self.folder, self.processes)
-        self.kserve = KServe(self.backends, self.router)
+        self.kserve = KServe(self.backends, self.router, drain_seconds=1.0)
         self.argocd = ArgoCd(
             self.kserve,
             git_url=self.forge.git_url,
@@ -83,7 +83,7 @@ class Rehearsal:
             self.processes,
             url=self.service_url,
             model=self.catalogue.model,
-            rows=self.catalogue.golden.path,
+            rows=self.catalogue.live,
             rps=self.rps,
             slow_ms=settings.SLOW_MS,
         )

@@ -65,15 +65,17 @@ def ask(context: Context, stage: Stage, asked: Question, *, again: bool = True) 
     ``again=False`` leaves out gates whose verdict on this very subject is PASS already.
     """
     known = verdicts_of(context.state, stage.name)
-    verdicts = []
+    verdicts, news = [], []
     for name in stage.gates:
         if not again and name in known and known[name].status is Status.PASS:
             verdicts.append(known[name])
             continue
         verdict = _one(context, name, replace(asked, now=context.now))
         if stage.step == "bake" or _news(known.get(name), verdict):
-            context.record(Judged(stage=stage.name, verdict=verdict_to_data(verdict)))
+            news.append(Judged(stage=stage.name, verdict=verdict_to_data(verdict)))
         verdicts.append(verdict)
+    if news:
+        context.record(*news)
     return tuple(verdicts)
 
 

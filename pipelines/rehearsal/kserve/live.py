@@ -41,6 +41,7 @@ class _Live:
     """Servers running: name -> URI."""
     seen_ready: set[str] = field(default_factory=set)
     restart_at: dict[str, float] = field(default_factory=dict)
+    drained_at: dict[str, float] = field(default_factory=dict)
     ports: dict[str, int] = field(default_factory=dict)
     routed: dict[str, tuple[int, int]] = field(default_factory=dict)
 
@@ -56,13 +57,18 @@ class KServe:
         kserve_version: KServeVersion = "0.20",
         poll_seconds: float = 0.1,
         restart_seconds: float = 1.0,
+        drain_seconds: float = 0.0,
     ) -> None:
-        """``restart_seconds``: pause before a server that crashed after being ready is started again."""
+        """``restart_seconds``: pause before a server that crashed after being ready is started again.
+
+        ``drain_seconds``: how long a server goes on after the router has sent it its last request.
+        """
         self._backends = backends
         self._router = router
         self._version = kserve_version
         self._poll_seconds = poll_seconds
         self._restart_seconds = restart_seconds
+        self._drain_seconds = drain_seconds
         self._lock = threading.RLock()
         self._objects: dict[Key, _Live] = {}
         self._gone: list[tuple[Key, _Live]] = []
@@ -192,7 +198,8 @@ class KServe:
         """Start what is missing, end what is not wanted, start again what crashed after being ready."""
         needed = live.controller.needed()
         for name in [name for name in live.started if name not in needed]:
-            self._stop(key[0], name, live)
+            if self._drained(key[0], name, live):
+                self._stop(key[0], name, live)
         for name, server in servers.items():
             if name in live.started and server.state == "failed" and name in live.seen_ready:
                 due = live.restart_at.setdefault(name, time.monotonic() + self._restart_seconds)
@@ -203,10 +210,17 @@ class KServe:
                 self._backends.start(f"{key[0]}/{name}", model=key[1], uri=uri)
                 live.started[name] = uri
 
+    def _drained(self, namespace: str, name: str, live: _Live) -> bool:
+        """Whether the router has let go of a server, long enough ago for its last requests to be answered."""
+        if f"{namespace}/{name}" in live.routed:
+            return False
+        return time.monotonic() >= live.drained_at.setdefault(name, time.monotonic() + self._drain_seconds)
+
     def _stop(self, namespace: str, name: str, live: _Live) -> None:
         self._backends.stop(f"{namespace}/{name}")
         del live.started[name]
         live.restart_at.pop(name, None)
+        live.drained_at.pop(name, None)
         live.ports.pop(name, None)
 
     def _route(self, key: Key, live: _Live) -> str:
