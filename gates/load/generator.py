@@ -13,25 +13,30 @@ _START_SECONDS = 30.0
 """What importing locust may take on a busy machine."""
 
 
+_PYTHON = (sys.executable, "-P", "-m")
+"""Never looks for modules in the folder that lockgate happens to be started in."""
+
+
 class GeneratorFailed(Exception):
     """The generator ended without recordings; the text is the last it said."""
 
 
-def generate(runs: Sequence[Run], bodies: Sequence[str]) -> list[Recording]:
+def generate(
+    runs: Sequence[Run], bodies: Sequence[str], *, start_seconds: float = _START_SECONDS
+) -> list[Recording]:
     """One recording per run, from a process of its own that is gone when this returns.
 
     Args:
         runs: driven one after the other.
         bodies: JSON texts; each request's is drawn from them.
+        start_seconds: granted on top of what the runs take, for starting and ending.
 
     Raises:
         GeneratorFailed: it crashed, hung, or answered something else.
     """
-    bound = _START_SECONDS + sum(
-        run.warm_up_seconds + run.seconds + run.timeout_seconds + 5.0 for run in runs
-    )
+    bound = start_seconds + sum(run.warm_up_seconds + run.seconds + run.timeout_seconds for run in runs)
     with subprocess.Popen(
-        [sys.executable, "-m", "gates.load.worker"],
+        [*_PYTHON, "gates.load.worker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -67,7 +72,7 @@ def null_endpoint() -> Iterator[str]:
         GeneratorFailed: it did not start.
     """
     with subprocess.Popen(
-        [sys.executable, "-m", "gates.load.null"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [*_PYTHON, "gates.load.null"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as server:
         assert server.stdout is not None  # noqa: S101 - asked for above
         try:

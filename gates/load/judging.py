@@ -88,8 +88,8 @@ def say(
     calibration: Recording, looks: Sequence[Recording], objectives: Objectives, settings: LoadSettings
 ) -> Say:
     """The verdict on all looks so far."""
-    if found := next(unfit(calibration, looks, objectives, settings), None):
-        return Say(Status.UNKNOWN, "generator_unfit", f"The load generator is not fit to judge: {found}.")
+    if found := "; ".join(unfit(calibration, looks, objectives, settings)):
+        return _unfit(found)
     if nobody := _nobody_served(looks):
         return nobody
     slow, failed = shares(looks, objectives, settings.bound_confidence)
@@ -99,7 +99,7 @@ def say(
         edge = f"slow means over {objectives.latency_threshold_ms:g} ms or failed"
         return Say(Status.FAIL, "latency_budget_exceeded", f"At peak {slow}; {edge}.")
     if dropped := _dropped(looks, settings):
-        return Say(Status.UNKNOWN, "generator_unfit", f"The load generator is not fit to judge: {dropped}.")
+        return _unfit(dropped)
     if slow.standing == failed.standing == "within":
         return Say(Status.PASS, "within_budgets", f"At peak {slow} and {failed}.")
     still = slow if slow.standing == "open" else failed
@@ -136,6 +136,10 @@ def unfit(
             yield (
                 f"it used {_cpu_percent(one):.0f} % of a core, {settings.maximum_cpu_percent:g} % is allowed"
             )
+
+
+def _unfit(why: str) -> Say:
+    return Say(Status.UNKNOWN, "generator_unfit", f"The load generator is not fit to judge: {why}.")
 
 
 def _nobody_served(looks: Sequence[Recording]) -> Say | None:
