@@ -169,6 +169,8 @@ class Question:
     objectives: Objectives
     metrics_pack: str = ""
     """How this environment's telemetry is counted: ``envoy``, ``istio`` …; "" where it has none."""
+    scrape_seconds: float = 15.0
+    """How often this environment's metrics are scraped."""
     files: Mapping[str, str]
     """The rendered manifests under judgement: path -> text."""
     change_number: str = ""

@@ -8,11 +8,12 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, cast
 
 from pipelines import ports
 from pipelines.config import Secrets
@@ -26,6 +27,7 @@ from pipelines.steps.start import wanted
 if TYPE_CHECKING:
     from gates.contract import Gate
     from pipelines.clients.git import GitJournals, GitRepository
+    from pipelines.clients.git.checkout import Checkout
     from pipelines.engine import Assignment
 
 USER_AGENT_EMAIL = "lockgate@users.noreply.example"
@@ -130,8 +132,8 @@ def world(
         repository=repository,
         journals=desktop.journals(repository),
         forge=forge(desktop, platform),
-        deployer=deployer(desktop, environment.argocd),
-        preview=deployer(desktop, preview.argocd) if preview else None,
+        deployer=deployer(desktop, environment.argocd, release),
+        preview=deployer(desktop, preview.argocd, release) if preview else None,
         desk=desk,
         metrics=metrics,
         registry=registry(desktop, platform),
@@ -141,9 +143,15 @@ def world(
 
 def _gates(platform: Platform, sources: Mapping[str, object]) -> Callable[[str, Release], Gate]:
     from gates import registry as gates
+    from gates.approval import ApprovalSettings
 
     def build(name: str, release: Release) -> Gate:
-        return gates.build(name, gate_settings(platform.tiers[release.tier], release, name), sources)
+        tier = platform.tiers[release.tier]
+        settings = gate_settings(tier, release, name)
+        if isinstance(settings, ApprovalSettings) and (desk := platform.systems.change_desk) is not None:
+            states = desk.implement_states
+            settings = replace(settings, implement_states=states, service_account=desk.user)
+        return gates.build(name, settings, sources)
 
     return build
 
@@ -191,14 +199,16 @@ def change_desk(desktop: Desktop, platform: Platform) -> ports.ChangeDesk | None
     )
 
 
-def deployer(desktop: Desktop, settings: ArgoCd) -> ports.Deployer:
-    """The client of one Argo CD application."""
+def deployer(desktop: Desktop, settings: ArgoCd, release: Release) -> ports.Deployer:
+    """The client of one model's Argo CD application."""
     from pipelines.clients.argocd import ArgoCdDeployer
 
     return ArgoCdDeployer(
         url=settings.url,
         project=settings.project,
-        application=settings.application,
+        application=settings.application.replace("{model}", release.model).replace(
+            "{tenant}", release.tenant
+        ),
         token=desktop.secrets.value(settings.token),
         ca_file=settings.ca_file,
     )
@@ -227,3 +237,65 @@ def registry(desktop: Desktop, platform: Platform) -> ports.Registry | None:
     return MlflowRegistry(
         settings.url, token=desktop.secrets.value(settings.token) if settings.token else None
     )
+
+
+class Diagnoses(Protocol):
+    """What `lockgate doctor` asks of a client."""
+
+    def diagnose(self) -> Sequence[ports.Finding]:
+        """What it found, each finding with what to do; raises nothing for an outage."""
+        ...
+
+
+def diagnosers(
+    desktop: Desktop, platform: Platform, releases: Sequence[Release]
+) -> Iterator[tuple[str, Callable[[], Diagnoses]]]:
+    """Every outside system that platform.yaml names, and how to make its client.
+
+    Making one may raise InvalidInput for a secret that is not there, which is a finding too. An Argo CD
+    application named after the model is asked about once per release.
+    """
+    systems = platform.systems
+    yield "forge", lambda: cast(Diagnoses, forge(desktop, platform))
+    if systems.change_desk is not None:
+        yield "change desk", lambda: cast(Diagnoses, change_desk(desktop, platform))
+    if systems.registry is not None:
+        yield "registry", lambda: cast(Diagnoses, registry(desktop, platform))
+    for name, environment in platform.environments.items():
+        applications = {
+            (settings := environment.argocd).application.format(model=one.model, tenant=one.tenant): (settings, one)
+            for one in releases
+        }
+        for application, (settings, one) in applications.items():
+            made = partial(deployer, desktop, settings, one)
+            yield f"argocd {name} ({application})", lambda made=made: cast(Diagnoses, made())
+        if environment.metrics is not None:
+            yield f"metrics {name}", lambda name=name: cast(Diagnoses, _metrics(desktop, platform, name))
+
+
+def artifacts() -> ports.Artifacts:
+    """Where artifacts are read from; keep it for as long as what it downloaded is needed."""
+    from pipelines.clients.artifacts import ArtifactStore
+
+    return ArtifactStore()
+
+
+def checkout(folder: Path) -> Checkout | None:
+    """The git checkout a folder is in; None where it is in none."""
+    from pipelines.clients.git import checkout as git
+
+    return git.checkout(folder)
+
+
+def git_address(written: str) -> str:
+    """A repository's address as git lets people write it, with a scheme."""
+    from pipelines.clients.git import checkout as git
+
+    return git.address(written, Path())
+
+
+def git_user_name(folder: Path) -> str:
+    """The name in a person's git configuration; "" where none is set."""
+    from pipelines.clients.git import checkout as git
+
+    return git.user_name(folder)

@@ -63,7 +63,7 @@ def environment(mode: str = "Knative", **changes: Any) -> Environment:
     argocd = {
         "url": "https://argocd.example",
         "project": "risk",
-        "application": "prod",
+        "application": "{model}-prod",
         "token": "env:ARGOCD_TOKEN",
     }
     able = {"kserve": "0.21", "gateway_api": True}

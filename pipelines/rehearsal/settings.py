@@ -50,7 +50,7 @@ def platform(
                 "prod": {
                     **_environment(argocd, "prod", "{tenant}-prod"),
                     "preview": "preview",
-                    "metrics": {"url": prometheus, "pack": "envoy"},
+                    "metrics": {"url": prometheus, "pack": "envoy", "scrape_every": "1s"},
                 },
             },
             "tiers": {"regulated": _regulated()},
@@ -63,7 +63,12 @@ def _environment(argocd: str, name: str, namespace: str) -> dict[str, Any]:
     return {
         "mode": "Knative",
         "namespace": namespace,
-        "argocd": {"url": argocd, "project": "models", "application": name, "token": f"env:{ARGOCD_TOKEN}"},
+        "argocd": {
+            "url": argocd,
+            "project": "models",
+            "application": f"{{model}}-{name}",
+            "token": f"env:{ARGOCD_TOKEN}",
+        },
     }
 
 
@@ -83,8 +88,8 @@ def _regulated() -> dict[str, Any]:
                 "warm_up_seconds": 1.0,
                 "calibration_seconds": 2.0,
             },
-            "share": {"scrape_seconds": 1.0},
-            "slo": {"scrape_seconds": 1.0, "minimum_requests": 60},
+            "share": {},
+            "slo": {"minimum_requests": 60},
             "approval": {},
         },
         "approval": {"wait_at_most": "30m", "ask_every": "1s"},

@@ -75,8 +75,12 @@ class Rehearsal:
         self.kserve.start()
         self._seed()
         for environment in ("preview", "prod"):
-            namespace = f"{settings.TENANT}-{environment}"
-            self.argocd.add_application(environment, "models", f"clusters/{environment}", namespace)
+            self.argocd.add_application(
+                f"{self.catalogue.model}-{environment}",
+                "models",
+                f"clusters/{environment}/{settings.TENANT}/{self.catalogue.model}",
+                f"{settings.TENANT}-{environment}",
+            )
         if self._serving:
             self._serve_first()
         self.traffic = Traffic(
@@ -164,8 +168,6 @@ class Rehearsal:
             "platform.yaml": platform_text,
             f"models/{self.catalogue.model}/release.yaml": release_text,
             settings.GOLDEN: self.catalogue.golden.path.read_text(),
-            "clusters/preview/README.md": "Written by lockgate: candidates without live traffic.\n",
-            "clusters/prod/README.md": "Written by lockgate: what Argo CD applies in production.\n",
         }
         if self._serving:
             alone = Serves(stable=release.version, candidate=None, share_percent=100, promotion="")
@@ -186,7 +188,10 @@ class Rehearsal:
         from pipelines.clients.argocd import ArgoCdDeployer
 
         deployer = ArgoCdDeployer(
-            url=self.argocd.url, project="models", application="prod", token=self.tokens["argocd"]
+            url=self.argocd.url,
+            project="models",
+            application=f"{self.catalogue.model}-prod",
+            token=self.tokens["argocd"],
         )
         deployer.sync(self.first_commit)
 

@@ -175,6 +175,14 @@ LabelValue = Annotated[
 ObjectName = Annotated[
     str, Shape("[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", "write the name of a Kubernetes object")
 ]
+ApplicationRule = Annotated[
+    str,
+    Shape(
+        r"(?=.*\{model\})([a-z0-9]|\{model\}|\{tenant\})([-a-z0-9.]|\{model\}|\{tenant\}){0,99}",
+        'write a rule with {model} in it, such as "{model}-prod": one application for each model',
+    ),
+]
+"""One application per model, so that syncing one model's exact commit never takes back another's."""
 EnvironmentVariable = Annotated[str, Shape("[A-Z_][A-Z0-9_]*", "write a variable's name in capitals")]
 AbsolutePath = Annotated[str, Shape(r"/[^\s]+", "write an absolute path")]
 Secret = Annotated[

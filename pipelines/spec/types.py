@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from pipelines.spec.shapes import (
     AbsolutePath,
+    ApplicationRule,
     Digest,
     DnsLabel,
     Duration,
@@ -220,11 +221,12 @@ class Systems(Frozen):
 
 
 class ArgoCd(Frozen):
-    """The Argo CD application that applies one environment's manifests."""
+    """The Argo CD applications that apply one environment's manifests, one for each model."""
 
     url: Url
     project: ObjectName
-    application: ObjectName
+    application: ApplicationRule
+    """Name of the model's application; ``{model}`` and ``{tenant}`` stand for its own."""
     token: Secret
     ca_file: AbsolutePath | None = None
     """Certificate authority of the server; None: those the machine trusts."""
@@ -236,6 +238,7 @@ class MetricsSource(Frozen):
     url: Url
     pack: DnsLabel
     """How to count there: ``envoy``, ``istio``, ``knative-classic`` …"""
+    scrape_every: SomeTime = 15.0
     token: Secret | None = None
     ca_file: AbsolutePath | None = None
 

@@ -16,7 +16,7 @@ from pipelines.journal.events import ChangeIntended, ChangeOpened
 from pipelines.render import change_text, manifest_digest, render
 from pipelines.steps.contract import Context, Done, NotYet, Outcome, Refused
 from pipelines.steps.judging import ask, outcome, question
-from pipelines.steps.serving import folder
+from pipelines.steps.serving import manifests
 
 
 def run(context: Context) -> Outcome:
@@ -120,7 +120,7 @@ def _question(context: Context) -> Question:
         context,
         stage,
         commit=commit,
-        files=context.world.repository.files(folder(context, state.started.environment), commit),
+        files=manifests(context, state.started.environment, commit),
         candidate=candidate,
         stable=context.arm("stable"),
         since=context.now,

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from pipelines.steps.contract import Context, Done, NotYet, Outcome
 from pipelines.steps.judging import ask, outcome, question
-from pipelines.steps.serving import folder
+from pipelines.steps.serving import manifests
 
 
 def run(context: Context) -> Outcome:
@@ -32,7 +32,7 @@ def run(context: Context) -> Outcome:
         context,
         stage,
         commit=commit,
-        files=context.world.repository.files(folder(context, state.started.environment), commit),
+        files=manifests(context, state.started.environment, commit),
         candidate=candidate,
         stable=context.arm("stable", served.stable_revision),
         since=since,

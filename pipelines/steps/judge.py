@@ -12,7 +12,7 @@ from gates.contract import Status, Verdict
 from pipelines.render import verdict_table
 from pipelines.steps.contract import Context, Done, Outcome
 from pipelines.steps.judging import ask, outcome, question
-from pipelines.steps.serving import folder, look
+from pipelines.steps.serving import look, manifests
 
 StatusState = Literal["success", "pending", "failure", "error"]
 STATES: Mapping[Status, StatusState] = {
@@ -37,9 +37,7 @@ def run(context: Context) -> Outcome:
         context,
         context.stage,
         commit=proposed.head_sha,
-        files=context.world.repository.files(
-            folder(context, context.state.started.environment), proposed.head_sha
-        ),
+        files=manifests(context, context.state.started.environment, proposed.head_sha),
         candidate=candidate,
         stable=context.arm("stable", url=_live_url(context)),
         since=context.now,

@@ -54,6 +54,7 @@ def question(
         objectives=context.objectives(),
         files=files,
         metrics_pack=metrics.pack if metrics else "",
+        scrape_seconds=metrics.scrape_every if metrics else 15.0,
         requested_by=state.started.requested_by,
         pull_request_author=state.proposed.author if state.proposed else "",
     )

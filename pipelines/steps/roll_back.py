@@ -13,7 +13,7 @@ from pipelines.journal.events import Ended, ShareCommitted, ShareServed
 from pipelines.journal.events import Outcome as Ending
 from pipelines.render import render
 from pipelines.steps.contract import Context, Done, NotYet, Outcome, Refused
-from pipelines.steps.serving import folder, look
+from pipelines.steps.serving import emptied, look
 from pipelines.steps.shift import see
 from pipelines.steps.tidy import close_change, remove_preview
 
@@ -84,7 +84,7 @@ def _commit(context: Context) -> str:
         return found.sha
     changes: dict[str, str | None]
     if context.state.plan.first:
-        changes = dict.fromkeys(repository.files(folder(context, started.environment), "main"))
+        changes = emptied(context, started.environment)
     else:
         changes = dict(render(context.release, started.environment, context.environment, context.serves(0)))
     written = repository.commit(

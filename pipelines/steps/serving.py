@@ -77,6 +77,18 @@ def _wait(context: Context, reason: str, sentence: str) -> NotYet:
     return NotYet(reason=reason, sentence=sentence, retry_after_seconds=seconds)
 
 
+def manifests(context: Context, environment: str, at: str) -> dict[str, str]:
+    """The model's manifests of an environment at a commit: what Argo CD applies, nothing else."""
+    found = context.world.repository.files(folder(context, environment), at)
+    return {path: text for path, text in found.items() if path.endswith(".yaml")}
+
+
+def emptied(context: Context, environment: str) -> dict[str, str | None]:
+    """Changes that remove the model's manifests; a note stays: from a missing path Argo CD prunes nothing."""
+    note = {f"{folder(context, environment)}/README.md": "Nothing of this model is served here.\n"}
+    return {**dict.fromkeys(manifests(context, environment, "main")), **note}
+
+
 def folder(context: Context, environment: str) -> str:
     """Where a model's manifests of an environment are in the repository."""
     return f"clusters/{environment}/{context.release.tenant}/{context.release.model}"

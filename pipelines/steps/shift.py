@@ -6,13 +6,12 @@ Found again by: the commit on main with this promotion's trailers, stage and sha
 from __future__ import annotations
 
 from gates.share import observed_share
-
 from pipelines.journal.events import ShareCommitted, ShareSeen, ShareServed
 from pipelines.journal.state import Served
 from pipelines.render import check_change, namespace, render, serves_of
 from pipelines.steps import approve
 from pipelines.steps.contract import Context, Done, NotYet, Outcome, Refused
-from pipelines.steps.serving import InForce, bring, folder
+from pipelines.steps.serving import InForce, bring, manifests
 
 
 def run(context: Context) -> Outcome:
@@ -52,7 +51,7 @@ def _commit(context: Context, share: int) -> str | NotYet | Refused:
     if found := repository.find("main", context.trailers_of(context.stage.name)):
         return found.sha
     wanted = render(context.release, started.environment, context.environment, context.serves(share))
-    at_main = repository.files(folder(context, started.environment), "main")
+    at_main = manifests(context, started.environment, "main")
     if at_main == wanted and context.state.merged is not None and not context.state.commits:
         return context.state.merged.commit
     if disturbed := undisturbed(context, at_main):
@@ -105,6 +104,7 @@ def see(context: Context, served: Served, *, seen: bool) -> Outcome:
         intended_percent=share,
         since=served.at,
         now=context.now,
+        scrape_seconds=metrics.scrape_every,
     )
     if observed.agrees is not True:
         return NotYet(

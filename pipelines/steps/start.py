@@ -104,7 +104,8 @@ def identity(model: str, environment: str, now: datetime) -> str:
 def stable_of(repository: ports.Repository, release: Release, environment: str, at: str) -> Version | None:
     """The version that main says serves now; None before the first."""
     folder = f"clusters/{environment}/{release.tenant}/{release.model}"
-    serves = serves_of(repository.files(folder, at))
+    files = repository.files(folder, at)
+    serves = serves_of({path: text for path, text in files.items() if path.endswith(".yaml")})
     return serves.stable if serves else None
 
 

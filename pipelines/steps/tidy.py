@@ -7,7 +7,7 @@ from typing import Literal
 from pipelines.journal.events import ChangeClosed
 from pipelines.steps.contract import Context, NotYet, Refused
 from pipelines.steps.preview import target
-from pipelines.steps.serving import folder, synced
+from pipelines.steps.serving import emptied, synced
 
 
 def remove_preview(context: Context) -> NotYet | Refused | None:
@@ -17,13 +17,11 @@ def remove_preview(context: Context) -> NotYet | Refused | None:
     if deployer is None or repository.find("main", context.trailers_of("preview")) is None:
         return None
     name, _ = target(context)
-    prefix = folder(context, name)
     removed = repository.find("main", context.trailers_of("preview-removed"))
     if removed is None:
-        files = repository.files(prefix, "main")
         removed = repository.commit(
             "main",
-            dict.fromkeys(files),
+            emptied(context, name),
             subject=context.title("preview removed"),
             body="",
             trailers=context.trailers("preview-removed", 0),

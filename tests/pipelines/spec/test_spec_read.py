@@ -392,14 +392,14 @@ SYSTEM_TOKEN = "    token: env:MLFLOW_TOKEN"
             "",
         ),
         (
-            "application: models-prod",
-            "application: models-staging",
+            'application: "{model}-prod"',
+            'application: "{model}-staging"',
             "environments.prod.argocd.application",
             "is the application of staging too",
             "",
         ),
         (
-            "application: models-prod",
+            'application: "{model}-prod"',
             "application: ../x",
             "environments.prod.argocd.application",
             "name of a Kubernetes",
