@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ BOT, ANN, BOB = "lockgate[bot]", "ann", "bob"
 TOKENS = {BOT: "ghp_bot_91c2d7f0", ANN: "ghp_ann_0d4e77aa", BOB: "ghp_bob_52aa19ce"}
 REPOSITORY = "acme/ml-gitops"
 PREFIX = f"/repos/{REPOSITORY}"
+PROMOTION = "fraud-scorer-prod-20261121T031500Z-7f3a"
 BRANCH = "lockgate/fraud-scorer-prod-20261121T031500Z-7f3a"
 
 
@@ -108,3 +110,25 @@ def protect(
         "restrictions": None,
     }
     assert ask(forge, "PUT", f"{PREFIX}/branches/{branch}/protection", rules).status_code == 200
+
+
+def blob(forge: Forge, data: bytes) -> str:
+    """Store bytes in the forge's repository; their object name."""
+    done = subprocess.run(
+        ["git", "hash-object", "-w", "--stdin"],
+        cwd=forge.world.content.path,
+        input=data,
+        capture_output=True,
+        check=True,
+    )
+    return done.stdout.decode().strip()
+
+
+def length(git: GitRepository, branch: str = "main") -> int:
+    """Commits on a branch."""
+    return int(git.look(branch, lambda tip: git.git.text("rev-list", "--count", tip)) or 0)
+
+
+def line(n: int, model: str = "fraud-scorer") -> str:
+    """A journal line, as far as the store looks into it."""
+    return f'{{"n":{n},"data":{{"model":"{model}"}}}}\n'

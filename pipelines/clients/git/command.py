@@ -25,7 +25,7 @@ _PASSED_ON = (
     "all_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO", "SSH_AUTH_SOCK", "TMPDIR",
 )  # fmt: skip
 _BROKEN = re.compile(
-    r"not a git repository|bad object|bad tree|unable to read|corrupt|loose object|invalid object"
+    r"not a git repository|bad config|bad object|bad tree|unable to read|corrupt|loose object|invalid object"
     r"|missing (blob|tree|commit)|inflate|\.lock': File exists|packfile|unable to (map|open) ",
     re.IGNORECASE,
 )

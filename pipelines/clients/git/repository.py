@@ -75,7 +75,7 @@ class GitRepository:
     def head(self, branch: str) -> str | None:
         """SHA of the branch on the remote now; None when there is no such branch."""
         ref = f"refs/heads/{checked_branch(branch)}"
-        return self._cache.use(lambda: self._listed(ref).get(ref))
+        return self._cache.use(lambda: self._tip(ref))
 
     def read(self, path: str, at: str) -> str | None:
         """Text of a file at a commit or branch; None when it is not there.
@@ -186,6 +186,30 @@ class GitRepository:
         rows = (line.split("\t") for line in answer.out.decode(errors="replace").splitlines())
         return {ref: sha for sha, ref in rows}
 
+    def _tip(self, ref: str) -> str | None:
+        tip = self._listed(ref).get(ref)
+        if tip is None:
+            self._check_absent(ref)
+        return tip
+
+    def _check_absent(self, ref: str) -> None:
+        """Make sure that a branch is not there: to git, a page saying "back soon" has no branches either.
+
+        Raises:
+            Misbehaved: whoever answered does not speak git.
+            Unreachable: the branch is there after all.
+        """
+        spoken = {"GIT_TRACE_PACKET": "1"}
+        answer = self.git("ls-remote", "--end-of-options", self.git.url, remote=True, extra=spoken)
+        if answer.code:
+            raise self.git.failure(answer, "list branches")
+        if "packet:" not in answer.err:
+            raise Misbehaved(
+                SYSTEM, f"{self.git.url} answers, but not as a git repository does; check git_url"
+            )
+        if f"\t{ref}\n".encode() in answer.out:
+            raise Unreachable(SYSTEM, f"{self.git.url} gave two answers about {ref}; try again")
+
     def _fetch(self, branch: str) -> str | None:
         """The branch's tip on the remote, with its history at hand."""
         # A hash for a name: branches `a` and, later, `a/b` cannot get into each other's way.
@@ -195,6 +219,7 @@ class GitRepository:
             return self.git.text("rev-parse", "--verify", "--end-of-options", seen)
         if "couldn't find remote ref" in answer.err.lower():
             self.git("update-ref", "-d", seen)
+            self._check_absent(f"refs/heads/{branch}")
             return None
         raise self.git.failure(answer, f"read branch {branch}")
 
