@@ -93,7 +93,7 @@ def plan(release: Release, tier: Tier, environment: Environment, *, first: bool)
         InvalidInput: the tier asks for something the environment cannot give.
     """
     gates = _by_phase(tier)
-    _check(release, tier, environment, gates)
+    _check(release, environment, gates)
     return Plan(
         strategy=tier.strategy,
         tier=release.tier,
@@ -113,19 +113,10 @@ def _by_phase(tier: Tier) -> Mapping[Phase, tuple[str, ...]]:
     return phases
 
 
-def _check(
-    release: Release, tier: Tier, environment: Environment, gates: Mapping[Phase, tuple[str, ...]]
-) -> None:
-    problems = []
+def _check(release: Release, environment: Environment, gates: Mapping[Phase, tuple[str, ...]]) -> None:
     if gates["bake"] and environment.metrics is None:
-        problems.append(f"gates {', '.join(gates['bake'])} need metrics, and the environment names none")
-    if tier.approval is not None and "approval" not in tier.gates:
-        problems.append("a tier with an approval needs the gate `approval`")
-    if tier.approval is None and gates["approve"]:
-        problems.append(f"gates {', '.join(gates['approve'])} need an `approval` section in the tier")
-    if problems:
-        path = f"tiers.{release.tier}"
-        raise InvalidInput([Problem("platform.yaml", 0, path, message) for message in problems])
+        message = f"gates {', '.join(gates['bake'])} need metrics, and the environment names none"
+        raise InvalidInput([Problem("platform.yaml", 0, f"tiers.{release.tier}", message)])
 
 
 def _stages(

@@ -235,7 +235,7 @@ def registry(desktop: Desktop, platform: Platform) -> ports.Registry | None:
     from pipelines.clients.registry import MlflowRegistry
 
     return MlflowRegistry(
-        settings.url, token=desktop.secrets.value(settings.token) if settings.token else None
+        settings.url, token=desktop.secrets.value(settings.token) if settings.token else ""
     )
 
 
@@ -262,15 +262,25 @@ def diagnosers(
     if systems.registry is not None:
         yield "registry", lambda: cast(Diagnoses, registry(desktop, platform))
     for name, environment in platform.environments.items():
-        applications = {
-            (settings := environment.argocd).application.format(model=one.model, tenant=one.tenant): (settings, one)
-            for one in releases
-        }
-        for application, (settings, one) in applications.items():
-            made = partial(deployer, desktop, settings, one)
-            yield f"argocd {name} ({application})", lambda made=made: cast(Diagnoses, made())
+        yield from _applications(desktop, name, environment.argocd, releases)
         if environment.metrics is not None:
-            yield f"metrics {name}", lambda name=name: cast(Diagnoses, _metrics(desktop, platform, name))
+            yield f"metrics {name}", partial(_diagnosing_metrics, desktop, platform, name)
+
+
+def _diagnosing_metrics(desktop: Desktop, platform: Platform, name: str) -> Diagnoses:
+    return cast(Diagnoses, _metrics(desktop, platform, name))
+
+
+def _applications(
+    desktop: Desktop, environment: str, settings: ArgoCd, releases: Sequence[Release]
+) -> Iterator[tuple[str, Callable[[], Diagnoses]]]:
+    asked = set()
+    for one in releases:
+        name = settings.application.replace("{model}", one.model).replace("{tenant}", one.tenant)
+        if name not in asked:
+            asked.add(name)
+            make = cast(Callable[..., Diagnoses], deployer)
+            yield f"argocd {environment} ({name})", partial(make, desktop, settings, one)
 
 
 def artifacts() -> ports.Artifacts:
