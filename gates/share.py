@@ -1,24 +1,22 @@
 """Does the candidate get the share it should?
 
-An exact binomial test on counted requests of both arms, not a tolerance picked by eye. A split that is not
-the intended one is nobody's fault that could be judged, so it is UNKNOWN: nothing advances, and the hold
-budget decides how long that is borne.
+An exact test on counted requests of both arms, not a tolerance picked by eye. A split that is not the
+intended one is nobody's fault that could be judged, so it is UNKNOWN: nothing advances, and the hold budget
+decides how long that is borne.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, ClassVar
 
 from annotated_types import Ge, Gt, Lt
 
-from gates.binomial import clopper_pearson
+from gates.binomial import anytime_bounds
 from gates.contract import Evidence, Measurement, Phase, Query, Question, Status, Verdict
-from gates.metrics import Counts, Gap, Metrics, Window, count
-
-STRAGGLERS = 0.005
-"""At 0 and 100 %, this share may still arrive at the other arm: connections that were open before."""
+from gates.counts import Counts, Gap, Window, count
+from gates.metrics import Metrics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,11 +24,9 @@ class ShareSettings:
     """How the split is tested."""
 
     alpha: Annotated[float, Gt(0), Lt(1)] = 0.001
-    """A split as intended is taken for another one in this share of looks."""
+    """Chance that a split as intended is ever taken for another one, over all looks at one share."""
     minimum_requests: Annotated[int, Ge(1)] = 60
     """Of both arms together. Below, even no request at all would not contradict 10 %."""
-    scrape_seconds: Annotated[float, Gt(0)] = 15.0
-    """How often the metrics server scrapes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,12 +39,23 @@ class Observed:
     """True where something is wrong or cannot be told; False where more requests will tell."""
     reason: str
     sentence: str
-    observed_percent: float | None
-    low_percent: float | None
-    high_percent: float | None
-    candidate_requests: int
-    stable_requests: int
-    queries: tuple[Query, ...]
+    intended_percent: int
+    candidate_requests: int = 0
+    stable_requests: int = 0
+    low_percent: float | None = None
+    high_percent: float | None = None
+    """Bounds of the candidate's true share that hold at every look."""
+    queries: tuple[Query, ...] = ()
+
+    @property
+    def requests(self) -> int:
+        """Of both arms."""
+        return self.candidate_requests + self.stable_requests
+
+    @property
+    def observed_percent(self) -> float | None:
+        """Of the counted requests that reached the candidate; None where none was counted."""
+        return 100 * self.candidate_requests / self.requests if self.requests else None
 
 
 def observed_share(
@@ -61,101 +68,112 @@ def observed_share(
     intended_percent: int,
     since: datetime,
     now: datetime,
+    scrape_seconds: float,
     settings: ShareSettings | None = None,
 ) -> Observed:
     """Count both arms' requests since an instant and test them against the intended share (0..100).
 
+    Between 0 and 100 the split agrees unless the intended share lies outside the bounds. At 0 and 100 one arm
+    must be silent: it agrees when that arm answered nothing in the later half of the window, so that
+    requests which were under way when the share changed are borne, and a trickle is not.
+
+    Args:
+        stable_revision: "" where there is none, as for a first version or when one revision has everything.
+
     Raises:
         Exception: whatever the metrics source raises when it has no answer.
     """
-    settings = settings or ShareSettings()
-    counted: list[Counts | Gap] = []
-    for revision, percent in (
-        (candidate_revision, intended_percent),
-        (stable_revision, 100 - intended_percent),
-    ):
-        window = Window(
-            pack=pack,
-            namespace=namespace,
-            revision=revision,
-            since=since.timestamp(),
-            now=now.timestamp(),
-            scrape_seconds=settings.scrape_seconds,
+    silent = intended_percent in (0, 100)
+    begin = since + (now - since) / 2 if silent else since
+    window = Window(
+        pack=pack,
+        namespace=namespace,
+        revision=candidate_revision,
+        since=begin.timestamp(),
+        now=now.timestamp(),
+        scrape_seconds=scrape_seconds,
+    )
+    candidate = _count(metrics, window, expected=intended_percent > 0)
+    if isinstance(candidate, Gap):
+        return _could_not_tell(candidate, intended_percent)
+    if stable_revision and stable_revision == candidate_revision:
+        same = Gap(
+            reason="same_revision", sentence=f"both arms are {stable_revision}: they cannot be told apart"
         )
-        counted.append(_count(metrics, window, expected=percent > 0))
-    for one in counted:
-        if isinstance(one, Gap):
-            return _could_not_tell(one)
-    candidate, stable = (one for one in counted if isinstance(one, Counts))
-    return _test(candidate, stable, intended_percent, settings)
+        return _could_not_tell(same, intended_percent)
+    stable = _count(metrics, replace(window, revision=stable_revision), expected=intended_percent < 100)
+    if isinstance(stable, Gap):
+        return _could_not_tell(stable, intended_percent)
+    return _test(candidate, stable, intended_percent, settings or ShareSettings())
 
 
 def _count(metrics: Metrics, window: Window, *, expected: bool) -> Counts | Gap:
-    """An arm that should get nothing may well have no series."""
-    nothing = Counts(requests=0, errors=0, slow=0, timed=0, first_at=0.0, last_at=0.0, queries=())
-    if not window.revision:
-        return nothing
-    found = count(metrics, window, threshold_ms=None)
-    if isinstance(found, Gap) and found.reason in ("no_data", "stale_data") and not expected:
-        return nothing
+    """An arm that should get nothing may well have no series, or none any more."""
+    found = count(metrics, window)
+    if isinstance(found, Counts) or expected:
+        return found
+    if found.reason in ("revision_unknown", "too_early", "no_data", "stale_data"):
+        return Counts(requests=0, errors=0, first_at=0.0, last_at=0.0, resets=0, queries=found.queries)
     return found
 
 
-def _could_not_tell(gap: Gap) -> Observed:
+def _could_not_tell(gap: Gap, intended_percent: int) -> Observed:
     return Observed(
         agrees=None,
-        unknown=True,
+        unknown=not gap.waiting,
         reason=gap.reason,
         sentence=gap.sentence,
-        observed_percent=None,
-        low_percent=None,
-        high_percent=None,
-        candidate_requests=0,
-        stable_requests=0,
+        intended_percent=intended_percent,
         queries=gap.queries,
     )
 
 
 def _test(candidate: Counts, stable: Counts, intended_percent: int, settings: ShareSettings) -> Observed:
-    from scipy.stats import binomtest
-
     total = candidate.requests + stable.requests
-    low, high = clopper_pearson(candidate.requests, total, 1 - settings.alpha)
+    low, high = anytime_bounds(candidate.requests, total, settings.alpha)
+    counted = (
+        f"{candidate.requests} of {total} requests reached the candidate "
+        f"({100 * low:.1f} to {100 * high:.1f} %), {intended_percent} % is intended"
+    )
     agrees: bool | None
-    if total < settings.minimum_requests:
-        agrees, reason = None, "insufficient_samples"
-        sentence = (
-            f"{total} of {settings.minimum_requests} requests counted that are needed to tell the share"
-        )
+    if intended_percent == 0:
+        agrees = candidate.requests == 0
+    elif intended_percent == 100:
+        agrees = stable.requests == 0
     else:
-        if intended_percent in (0, 100):
-            strays = stable.requests if intended_percent == 100 else candidate.requests
-            p_value = binomtest(strays, total, STRAGGLERS, alternative="greater").pvalue
-        else:
-            p_value = binomtest(candidate.requests, total, intended_percent / 100).pvalue
-        agrees = bool(p_value >= settings.alpha)
-        reason = "share_observed" if agrees else "share_not_observed"
-        percent = 100 * candidate.requests / total
-        sentence = (
-            f"{candidate.requests} of {total} requests reached the candidate: {percent:.1f} % "
-            f"({100 * low:.1f} to {100 * high:.1f}), {intended_percent} % is intended"
-        )
+        agrees = low <= intended_percent / 100 <= high
+    reason = "share_observed" if agrees else "share_not_observed"
+    if agrees and total < settings.minimum_requests:
+        agrees, reason = None, "insufficient_samples"
+        counted += f"; {settings.minimum_requests} requests are needed to tell"
     return Observed(
         agrees=agrees,
         unknown=agrees is False,
         reason=reason,
-        sentence=sentence,
-        observed_percent=100 * candidate.requests / total if total else None,
-        low_percent=100 * low,
-        high_percent=100 * high,
+        sentence=counted,
+        intended_percent=intended_percent,
         candidate_requests=candidate.requests,
         stable_requests=stable.requests,
+        low_percent=100 * low,
+        high_percent=100 * high,
         queries=(*candidate.queries, *stable.queries),
     )
 
 
 class Share:
-    """PASS share_observed; WAIT insufficient_samples; UNKNOWN share_not_observed or any reason of a Gap."""
+    """Whether both arms together got what the split promises.
+
+    ==========================================  =======  ==============================
+    what is counted                             verdict  reason
+    ==========================================  =======  ==============================
+    the intended share is within the bounds     PASS     share_observed
+    too few requests, nothing against it        WAIT     insufficient_samples
+    the window is too young for a scrape        WAIT     too_early
+    the intended share is outside the bounds    UNKNOWN  share_not_observed
+    both arms are one revision                  UNKNOWN  same_revision
+    an arm cannot be counted                    UNKNOWN  a reason of gates.counts.Gap
+    ==========================================  =======  ==============================
+    """
 
     name: ClassVar[str] = "share"
     phase: ClassVar[Phase] = "bake"
@@ -177,6 +195,7 @@ class Share:
             intended_percent=question.share_percent,
             since=question.since,
             now=question.now,
+            scrape_seconds=question.scrape_seconds,
             settings=self._settings,
         )
         status = Status.PASS if seen.agrees else Status.UNKNOWN if seen.unknown else Status.WAIT
@@ -187,22 +206,23 @@ class Share:
             reason=seen.reason,
             sentence=seen.sentence,
             at=question.now,
-            evidence=Evidence(measurements=_measurements(seen, question.share_percent), queries=seen.queries),
+            evidence=Evidence(measurements=_measurements(seen), queries=seen.queries),
         )
 
 
-def _measurements(seen: Observed, intended_percent: int) -> tuple[Measurement, ...]:
-    total = seen.candidate_requests + seen.stable_requests
+def _measurements(seen: Observed) -> tuple[Measurement, ...]:
+    if seen.low_percent is None:
+        return ()
     return (
         Measurement(
             name="observed_share",
             value=seen.observed_percent,
             unit="percent",
             arm="candidate",
-            samples=total,
+            samples=seen.requests,
             low=seen.low_percent,
             high=seen.high_percent,
-            threshold=float(intended_percent),
+            threshold=float(seen.intended_percent),
         ),
         Measurement(name="requests", value=seen.candidate_requests, unit="requests", arm="candidate"),
         Measurement(name="requests", value=seen.stable_requests, unit="requests", arm="stable"),
