@@ -1,7 +1,7 @@
 """Prometheus through prometheus-api-client: raw samples and instant values, each with its time.
 
-The library drops what matters most (warnings, the result type) and sets no time-out; a response hook on
-our own session keeps the one, an adapter the other.
+The library drops what matters most (warnings, the type of the result) and knows no time-out by itself; a hook
+on our own session keeps the whole answer.
 """
 
 from __future__ import annotations
@@ -25,25 +25,38 @@ SYSTEM = "Prometheus"
 class PrometheusMetrics:
     """Satisfies :class:`pipelines.ports.Metrics`.
 
+    Only GET is used; it is tried three times when there is no answer, or one of 502, 503 and 504. TLS is
+    always verified, and neither proxies nor credentials are taken from the environment.
+
     Args:
         url: base address; ``/api/v1/query`` follows it.
         token: bearer token, where one is needed.
-        ca_file: certificate authority to trust instead of the system's.
-        timeout_seconds: of one request; a query that takes longer is no answer.
+        ca_file: PEM file of a certificate authority to trust instead of the usual ones.
+        timeout_seconds: of one attempt; a query that takes longer is no answer.
     """
 
     def __init__(
         self, url: str, *, token: str | None = None, ca_file: str | None = None, timeout_seconds: float = 10.0
     ) -> None:
         self._url = url.rstrip("/")
-        self._kept = threading.local()
+        self._last = threading.local()
         session = requests.Session()
         session.verify = ca_file or True
+        session.trust_env = False
         session.hooks["response"].append(self._keep)
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        retry = Retry(total=2, backoff_factor=0.1, status_forcelist=(), allowed_methods={"GET"})
+        retry = Retry(
+            total=2,
+            backoff_factor=0.1,
+            status_forcelist=(502, 503, 504),
+            allowed_methods=frozenset({"GET"}),
+            raise_on_status=False,
+        )
         self._client = PrometheusConnect(
-            self._url, headers=headers, retry=retry, session=session, timeout=timeout_seconds
+            self._url,
+            headers={"Authorization": f"Bearer {token}"} if token else {},
+            retry=retry,
+            session=session,
+            timeout=timeout_seconds,
         )
 
     def samples(self, selector: str, *, at: float, window_seconds: float) -> Answer:
@@ -53,7 +66,7 @@ class PrometheusMetrics:
             Unreachable, Misbehaved, AccessDenied: there is no usable answer.
         """
         window_ms = max(1, math.ceil(window_seconds * 1000))
-        return self._ask(f"{selector}[{window_ms}ms]", at, "matrix", "values")
+        return self._ask(f"{selector}[{window_ms}ms]", at, "matrix")
 
     def value(self, query: str, *, at: float) -> Answer:
         """An instant query evaluated at ``at``; a scalar is not accepted, since it has no series.
@@ -61,90 +74,79 @@ class PrometheusMetrics:
         Raises:
             Unreachable, Misbehaved, AccessDenied: there is no usable answer.
         """
-        return self._ask(query, at, "vector", "value")
+        return self._ask(query, at, "vector")
 
     def diagnose(self) -> tuple[Finding, ...]:
-        """Whether it is reached and answers."""
+        """Whether it is reached with this token, and its version; raises nothing."""
         try:
-            answer = self.value("prometheus_build_info", at=_now_by(self._client))
+            answer = self._ask("prometheus_build_info", None, "vector")
         except CouldNotTell as error:
-            advice = "check the address, the network and the token of this environment's metrics"
-            return (Finding(system=SYSTEM, what="reach", good=False, sentence=str(error), advice=advice),)
+            what = "rights" if isinstance(error, AccessDenied) else "reach"
+            advice = "check url, ca_file and token of this environment's metrics in platform.yaml"
+            return (Finding(system=SYSTEM, what=what, good=False, sentence=str(error), advice=advice),)
+        reach = Finding(system=SYSTEM, what="reach", good=True, sentence=f"{self._url} answers")
         versions = sorted({series.labels.get("version", "?") for series in answer.series})
         said = (
-            f"version {', '.join(versions)}"
-            if versions
-            else "it does not scrape itself, so its version is not known"
+            f"version {', '.join(versions)}" if versions else "it does not scrape itself: version not known"
         )
-        return (
-            Finding(system=SYSTEM, what="reach", good=True, sentence=f"{self._url} answers"),
-            Finding(system=SYSTEM, what="version", good=True if versions else None, sentence=said),
-        )
+        return (reach, Finding(system=SYSTEM, what="version", good=bool(versions) or None, sentence=said))
 
     def _keep(self, response: requests.Response, *_: Any, **__: Any) -> None:
-        self._kept.response = response
+        self._last.response = response
 
-    def _ask(self, query: str, at: float, kind: str, key: str) -> Answer:
+    def _ask(self, query: str, at: float | None, kind: str) -> Answer:
+        data, warnings = self._answer(query, at)
+        if data.get("resultType") != kind:
+            found = data.get("resultType")
+            raise Misbehaved(SYSTEM, f"answered a {found} where a {kind} was asked for: {query}")
         try:
-            self._client.custom_query(query, params={"time": repr(at)})
+            series = tuple(_series(one) for one in data["result"])
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise Misbehaved(SYSTEM, f"a series cannot be read ({error}): {query}") from None
+        return Answer(query=query, at=at or 0.0, server=self._url, series=series, warnings=warnings)
+
+    def _answer(self, query: str, at: float | None) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+        """``data`` and everything the server added to it; ``at=None`` means its own present."""
+        try:
+            self._client.custom_query(query, params={} if at is None else {"time": f"{at:.3f}"})
         except PrometheusApiClientException:
-            raise _refusal(self._kept.response, query) from None
-        except (ValueError, KeyError, TypeError):  # HTML for JSON, or JSON of another shape: judged below
-            pass
+            raise _refusal(self._last.response, query) from None
+        except (requests.JSONDecodeError, KeyError, TypeError):
+            pass  # an answer came and is not what it should be: said below
         except requests.RequestException as error:
             raise Unreachable(SYSTEM, f"no answer from {self._url}: {type(error).__name__}") from None
-        body = _body(self._kept.response, query)
-        data = body.get("data")
-        if not isinstance(data, Mapping) or data.get("resultType") != kind:
-            found = data.get("resultType") if isinstance(data, Mapping) else type(data).__name__
-            raise Misbehaved(SYSTEM, f"answered a {found} where a {kind} was asked for: {query}")
-        warnings = (*_texts(body.get("warnings")), *_texts(body.get("infos")))
-        try:
-            series = tuple(_series(one, key) for one in data["result"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise Misbehaved(SYSTEM, f"a series cannot be read ({error}): {query}") from None
-        return Answer(query=query, at=at, server=self._url, series=series, warnings=warnings)
+        return _read(self._last.response, query)
 
 
-def _now_by(client: PrometheusConnect) -> float:
-    """The server's own time: a diagnosis must not depend on our clock."""
+def _read(response: requests.Response, query: str) -> tuple[Mapping[str, Any], tuple[str, ...]]:
     try:
-        result = client.custom_query("time()")
-        return float(result[0])
-    except Exception:  # the query that follows says what is wrong
-        return 0.0
+        body = response.json()
+    except ValueError:
+        raise Misbehaved(SYSTEM, f"answered no JSON but {response.text[:60]!r}: {query}") from None
+    data = body.get("data") if isinstance(body, dict) and body.get("status") == "success" else None
+    if not isinstance(data, dict):
+        said = body.get("error", "no data") if isinstance(body, dict) else f"a {type(body).__name__}"
+        raise Misbehaved(SYSTEM, f"answered HTTP {response.status_code} and {said}: {query}")
+    return data, (*_texts(body.get("warnings")), *_texts(body.get("infos")))
 
 
 def _texts(value: object) -> tuple[str, ...]:
     return tuple(str(one) for one in value) if isinstance(value, list) else ()
 
 
-def _series(raw: Mapping[str, Any], key: str) -> Series:
+def _series(raw: Mapping[str, Any]) -> Series:
     if "histogram" in raw or "histograms" in raw:
-        raise ValueError("native histograms cannot be counted by edges")
-    samples = raw[key] if key == "values" else [raw[key]]
-    return Series(
-        labels=dict(raw["metric"]),
-        samples=tuple((float(at), float(value)) for at, value in samples),
-    )
-
-
-def _body(response: requests.Response, query: str) -> Mapping[str, Any]:
-    try:
-        body = response.json()
-    except ValueError:
-        raise Misbehaved(SYSTEM, f"answered no JSON but {response.text[:60]!r}: {query}") from None
-    if not isinstance(body, Mapping) or body.get("status") != "success":
-        said = body.get("error", "no reason given") if isinstance(body, Mapping) else "a list"
-        raise Misbehaved(SYSTEM, f"answered an error: {said}: {query}")
-    return body
+        raise ValueError("native histograms have no edges to count by")
+    samples = raw["values"] if "values" in raw else [raw["value"]]
+    labels = {str(name): str(value) for name, value in raw["metric"].items()}
+    return Series(labels=labels, samples=tuple((float(at), float(value)) for at, value in samples))
 
 
 def _refusal(response: requests.Response, query: str) -> CouldNotTell:
     status = response.status_code
     try:
-        said = str(response.json().get("error", ""))[:200]
-    except (ValueError, AttributeError):
+        said = str(response.json()["error"])[:200]
+    except (ValueError, KeyError, TypeError):
         said = response.text[:60]
     if status in (401, 403):
         return AccessDenied(SYSTEM, f"HTTP {status}: the token of this environment's metrics is not accepted")
