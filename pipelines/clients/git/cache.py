@@ -25,7 +25,6 @@ class Cache:
         self._folder = folder
         self._git = git
         self._patience_seconds = patience_seconds
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def use(self, work: Callable[[], T]) -> T:
         """Do some work while nobody else touches the clone; once more on a fresh one if it was broken.
@@ -53,6 +52,7 @@ class Cache:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         # A lock of the kernel ends with its process, however that ends.
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             self._wait_for(descriptor)

@@ -94,10 +94,7 @@ class GitCommand:
             Unreachable: it took longer than the time-out; the whole process group is ended.
         """
         token = self._secret() if remote else ""
-        process = subprocess.Popen(
-            ["git", *arguments], env=self._environment(token) | dict(extra or {}), start_new_session=True,
-            cwd=self.git_dir.parent, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
+        process = self._started(arguments, self._environment(token) | dict(extra or {}))
         try:
             out, err = process.communicate(data, self._timeout_seconds)
         except subprocess.TimeoutExpired:
@@ -107,6 +104,18 @@ class GitCommand:
         finally:
             _end(process)
         return Answer(process.returncode, out, _masked(err.decode(errors="replace"), token))
+
+    def _started(self, arguments: tuple[str, ...], environment: dict[str, str]) -> subprocess.Popen[bytes]:
+        # A session of its own, so that a time-out ends the transport helpers too.
+        try:
+            return subprocess.Popen(
+                ["git", *arguments], env=environment, cwd=self.git_dir.parent, start_new_session=True,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            )  # fmt: skip
+        except FileNotFoundError:
+            raise Misbehaved(
+                SYSTEM, "git is not installed or not on PATH; install git 2.31 or newer"
+            ) from None
 
     def local(self, *arguments: str, data: bytes = b"", extra: Mapping[str, str] | None = None) -> bytes:
         """Standard output of a command that touches only the clone.

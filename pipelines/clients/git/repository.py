@@ -31,7 +31,7 @@ from pipelines.errors import AccessDenied, CouldNotTell, LockgateError, Misbehav
 from pipelines.ports import Commit, Finding
 
 T = TypeVar("T")
-PUSHES_AT_MOST = 12
+PUSHES_AT_MOST = 10
 """Tries of one push while others keep moving the branch."""
 _OUTAGES_AT_MOST = 3
 _NOTHING = "0" * 40
@@ -402,4 +402,4 @@ def _signing(key: str | None) -> dict[str, str]:
 
 def _pause(attempt: int) -> None:
     """Wait a little longer each time, by chance, so that writers do not meet again."""
-    time.sleep(min(0.03 * 2**attempt, 1.5) * (0.5 + os.urandom(1)[0] / 255))
+    time.sleep(min(0.03 * 2**attempt, 0.5) * (0.5 + os.urandom(1)[0] / 255))
