@@ -9,7 +9,7 @@ reason, never a number. A hole between two samples costs nothing, since counters
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -57,6 +57,8 @@ class Counts:
     first_at: float
     last_at: float
     """First and last sample used, seconds since the epoch."""
+    moved_at: float
+    """The sample at which requests were last found to have been answered; 0 where none were."""
     resets: int
     """How often a counter began again, as after a restart; what it showed then was added."""
     queries: tuple[Query, ...]
@@ -113,13 +115,15 @@ def count(metrics: Metrics, window: Window) -> Counts | Gap:
     if gap := _unusable(answer, window, pack, pack.code_label):
         return replace(gap, queries=queries)
     by_code = _growth(answer.series, pack.code_label)
+    resets = _reset_times(answer.series, pack.code_label)
     times = [at for series in answer.series for at, _ in series.samples]
     return Counts(
         requests=sum(by_code.values()),
         errors=sum(grown for code, grown in by_code.items() if code.startswith("5")),
         first_at=min(times),
         last_at=max(times),
-        resets=_resets(answer.series, pack.code_label),
+        moved_at=_moved_at(answer.series, pack.code_label),
+        resets=len(resets),
         queries=queries,
     )
 
@@ -247,22 +251,29 @@ def _growth(series: tuple[Series, ...], label: str) -> dict[str, int]:
     be lost. One that is there when its process is first seen starts from that sample, since it may have
     counted long before anybody looked. One that ends keeps its last.
     """
+    grown: dict[str, int] = {}
+    for key, _, new in _steps(series, label):
+        grown[key] = grown.get(key, 0) + int(new)
+    return grown
+
+
+def _moved_at(series: tuple[Series, ...], label: str) -> float:
+    return max((at for _, at, new in _steps(series, label) if new), default=0.0)
+
+
+def _steps(series: tuple[Series, ...], label: str) -> Iterator[tuple[str, float, float]]:
+    """Sample by sample: (value of the label, time, what was counted since the sample before)."""
     began: dict[object, float] = {}
     for one in series:
         process = _process(one, label)
         began[process] = min(began.get(process, math.inf), one.samples[0][0])
     resets = _reset_times(series, label)
-    grown: dict[str, int] = {}
     for one in series:
         before = 0.0 if one.samples[0][0] > began[_process(one, label)] else one.samples[0][1]
-        total = 0.0
         for at, value in one.samples:
             again = (_without(one, {label}), at) in resets
-            total += value if again else value - before
+            yield one.labels.get(label, ""), at, value if again else value - before
             before = value
-        key = one.labels.get(label, "")
-        grown[key] = grown.get(key, 0) + int(total)
-    return grown
 
 
 def _process(series: Series, label: str) -> object:
@@ -284,10 +295,6 @@ def _reset_times(series: tuple[Series, ...], label: str) -> set[tuple[object, fl
         for (_, before), (at, value) in pairwise(one.samples)
         if value < before
     }
-
-
-def _resets(series: tuple[Series, ...], label: str) -> int:
-    return len(_reset_times(series, label))
 
 
 # -------------------------------------------------------------------- latency

@@ -83,13 +83,11 @@ def observed_share(
     Raises:
         Exception: whatever the metrics source raises when it has no answer.
     """
-    silent = intended_percent in (0, 100)
-    begin = since + (now - since) / 2 if silent else since
     window = Window(
         pack=pack,
         namespace=namespace,
         revision=candidate_revision,
-        since=begin.timestamp(),
+        since=since.timestamp(),
         now=now.timestamp(),
         scrape_seconds=scrape_seconds,
     )
@@ -104,7 +102,7 @@ def observed_share(
     stable = _count(metrics, replace(window, revision=stable_revision), expected=intended_percent < 100)
     if isinstance(stable, Gap):
         return _could_not_tell(stable, intended_percent)
-    return _test(candidate, stable, intended_percent, settings or ShareSettings())
+    return _test(candidate, stable, intended_percent, window, settings or ShareSettings())
 
 
 def _count(metrics: Metrics, window: Window, *, expected: bool) -> Counts | Gap:
@@ -113,7 +111,9 @@ def _count(metrics: Metrics, window: Window, *, expected: bool) -> Counts | Gap:
     if isinstance(found, Counts) or expected:
         return found
     if found.reason in ("revision_unknown", "too_early", "no_data", "stale_data"):
-        return Counts(requests=0, errors=0, first_at=0.0, last_at=0.0, resets=0, queries=found.queries)
+        return Counts(
+            requests=0, errors=0, first_at=0.0, last_at=0.0, moved_at=0.0, resets=0, queries=found.queries
+        )
     return found
 
 
@@ -128,7 +128,9 @@ def _could_not_tell(gap: Gap, intended_percent: int) -> Observed:
     )
 
 
-def _test(candidate: Counts, stable: Counts, intended_percent: int, settings: ShareSettings) -> Observed:
+def _test(
+    candidate: Counts, stable: Counts, intended_percent: int, window: Window, settings: ShareSettings
+) -> Observed:
     total = candidate.requests + stable.requests
     low, high = anytime_bounds(candidate.requests, total, settings.alpha)
     counted = (
@@ -136,10 +138,9 @@ def _test(candidate: Counts, stable: Counts, intended_percent: int, settings: Sh
         f"({100 * low:.1f} to {100 * high:.1f} %), {intended_percent} % is intended"
     )
     agrees: bool | None
-    if intended_percent == 0:
-        agrees = candidate.requests == 0
-    elif intended_percent == 100:
-        agrees = stable.requests == 0
+    if intended_percent in (0, 100):
+        silent = candidate if intended_percent == 0 else stable
+        agrees = silent.moved_at <= (window.since + window.now) / 2
     else:
         agrees = low <= intended_percent / 100 <= high
     reason = "share_observed" if agrees else "share_not_observed"
