@@ -1,4 +1,4 @@
-"""Whole promotions written by hand, as journals: one that ends well, one taken back, one refused, one hostile.
+"""Whole promotions as journals: one that ends well, one taken back, one refused, one hostile.
 
 The figures are made up, the shapes are those that the gates write. Same journal every time.
 """

@@ -1,0 +1,190 @@
+"""What the pictures show, taken from a journal: shares in force, looks of the gates, holds, moments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from gates.contract import Measurement, Status, Verdict
+from pipelines.journal import events as e
+from pipelines.journal.lines import Line, verdict_from_data
+from pipelines.journal.state import State
+from pipelines.reports.words import clean
+from pipelines.spec.types import Freeze
+
+ARMS = ("stable", "candidate")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """One value at one instant, in percent, with the bounds of its interval where it has any."""
+
+    at: datetime
+    value: float
+    low: float | None
+    high: float | None
+    samples: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """How one share of requests went at both arms while one share of traffic was watched."""
+
+    stage: str
+    share_percent: int
+    threshold: float | None
+    """The objective's budget, percent."""
+    arms: Mapping[str, tuple[Look, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Period:
+    """A time in which nothing rises."""
+
+    since: datetime
+    until: datetime
+    label: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """Something that happened once."""
+
+    at: datetime
+    label: str
+
+
+Seen = Sequence[tuple[str, Verdict]]
+"""(stage, verdict), in order of time."""
+
+
+def verdicts(lines: Iterable[Line], state: State) -> Seen:
+    """Every verdict about this promotion's candidate."""
+    judged = ((line.event.stage, line.event.verdict) for line in lines if isinstance(line.event, e.Judged))
+    parsed = ((stage, verdict_from_data(verdict)) for stage, verdict in judged)
+    digest = state.started.candidate["digest"]
+    return tuple((stage, verdict) for stage, verdict in parsed if verdict.subject.digest == digest)
+
+
+def _look(at: datetime, one: Measurement) -> Look | None:
+    if isinstance(one.value, bool) or not isinstance(one.value, int | float):
+        return None
+    return Look(at=at, value=float(one.value), low=one.low, high=one.high, samples=one.samples)
+
+
+def rates(seen: Seen, state: State, name: str) -> tuple[Rate, ...]:
+    """A measurement of that name at every bake stage that measured it."""
+    bakes = [stage for stage in state.plan.stages if stage.step == "bake"]
+    found = {stage.name: _Gathered() for stage in bakes}
+    for at_stage, verdict in seen:
+        for one in verdict.evidence.measurements:
+            look = _look(verdict.at, one)
+            if at_stage in found and one.name == name and one.arm and look is not None:
+                gathered = found[at_stage]
+                gathered.arms[one.arm].append(look)
+                gathered.threshold = one.threshold if one.threshold is not None else gathered.threshold
+    return tuple(
+        Rate(
+            stage=stage.name,
+            share_percent=stage.share_percent,
+            threshold=found[stage.name].threshold,
+            arms={arm: tuple(looks) for arm, looks in found[stage.name].arms.items()},
+        )
+        for stage in bakes
+        if any(found[stage.name].arms.values())
+    )
+
+
+@dataclass(slots=True)
+class _Gathered:
+    """A rate while its looks are gathered."""
+
+    arms: dict[str, list[Look]] = field(default_factory=lambda: {arm: [] for arm in ARMS})
+    threshold: float | None = None
+
+
+def observed(seen: Seen) -> tuple[Look, ...]:
+    """The share as the metrics showed it, at every look."""
+    looks = (
+        _look(verdict.at, one)
+        for _, verdict in seen
+        for one in verdict.evidence.measurements
+        if one.name == "observed_share"
+    )
+    return tuple(look for look in looks if look is not None)
+
+
+def statuses(seen: Seen) -> dict[str, tuple[tuple[datetime, Status], ...]]:
+    """Gate -> its statuses in order of time."""
+    found: dict[str, list[tuple[datetime, Status]]] = {}
+    for _, verdict in seen:
+        found.setdefault(verdict.gate, []).append((verdict.at, verdict.status))
+    return {gate: tuple(looks) for gate, looks in found.items()}
+
+
+def candidate_requests(seen: Seen) -> int | None:
+    """Live requests to the candidate that the share gate counted at all stages; None if it never did."""
+    most: dict[str, int] = {}
+    for stage, verdict in seen:
+        for one in verdict.evidence.measurements:
+            if one.name == "requests" and one.arm == "candidate" and isinstance(one.value, int):
+                most[stage] = max(most.get(stage, 0), one.value)
+    return sum(most.values()) if most else None
+
+
+def shares(lines: Sequence[Line]) -> tuple[tuple[datetime, int], ...]:
+    """(instant, percent) whenever another share came into force; at first it is 0."""
+    steps = [(lines[0].at, 0)]
+    for line in lines:
+        if isinstance(line.event, e.ShareServed) and line.event.share_percent != steps[-1][1]:
+            steps.append((line.at, line.event.share_percent))
+    return tuple(steps)
+
+
+def holds(lines: Sequence[Line], freezes: Iterable[Freeze], environment: str) -> tuple[Period, ...]:
+    """When a person held the promotion, and which freezes covered its environment in its time."""
+    start, end = lines[0].at, lines[-1].at
+    periods: list[Period] = []
+    held: tuple[datetime, str] | None = None
+    for line in lines:
+        if isinstance(line.event, e.Held) and held is None:
+            held = (line.at, f"held by {clean(line.event.person)}: {clean(line.event.reason)}")
+        elif isinstance(line.event, e.Resumed) and not line.event.stage and held is not None:
+            periods.append(Period(since=held[0], until=line.at, label=held[1]))
+            held = None
+    if held is not None:
+        periods.append(Period(since=held[0], until=end, label=held[1]))
+    for freeze in freezes:
+        named = not freeze.environments or environment in freeze.environments
+        since, until = max(freeze.since, start), min(freeze.until or end, end)
+        if named and since < until:
+            periods.append(Period(since=since, until=until, label=f"frozen: {clean(freeze.reason)}"))
+    return tuple(sorted(periods, key=lambda period: period.since))
+
+
+def moments(lines: Sequence[Line], seen: Seen, state: State) -> tuple[Moment, ...]:
+    """What a reader looks for on the time axis."""
+    found = [Moment(at=line.at, label=label) for line in lines if (label := _moment(line.event))]
+    gates = {gate for stage in state.plan.stages if stage.step == "approve" for gate in stage.gates}
+    approved = (v for _, v in seen if v.gate in gates and v.status is Status.PASS)
+    if (first := next(approved, None)) is not None:
+        found.append(Moment(at=first.at, label="found approved"))
+    return tuple(sorted(found, key=lambda moment: moment.at))
+
+
+def _moment(event: e.Event) -> str:
+    match event:
+        case e.Merged():
+            return "merged"
+        case e.ChangeOpened():
+            return f"change {clean(event.number, 40)} opened"
+        case e.RollbackBegan():
+            return "decided to go back to 0 %"
+        case e.ShareServed(stage="roll_back"):
+            return "0 % in force"
+        case e.AbortAsked():
+            return f"ended by {clean(event.person, 40)}"
+        case e.Ended():
+            return event.outcome.replace("_", " ")
+    return ""
