@@ -405,6 +405,7 @@ def test_a_clone_held_by_another_is_waited_for_and_then_told(forge: Forge, tmp_p
     import fcntl
 
     git = clone(forge, tmp_path / "held", timeout_seconds=0.3)
+    (tmp_path / "held").mkdir()
     with (tmp_path / "held" / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(Unreachable, match="another process held the clone"):
