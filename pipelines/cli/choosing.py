@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -56,14 +56,16 @@ def unknown_model(model: str, models: Iterable[str]) -> InvalidInput:
     return mistake(model, "there is no model of this name", advice)
 
 
-def version(asked: Asked, release: Release, registry: ports.Registry | None, session: Session) -> Version:
+def version(
+    asked: Asked, release: Release, registry: Callable[[], ports.Registry | None], session: Session
+) -> Version:
     """The version asked for: release.yaml's own, one spelled out, or what a registry alias stands for.
 
     Raises:
         InvalidInput: it cannot be told which artifact is meant.
     """
     if asked.label and asked.label.startswith("models:/"):
-        return _resolved(asked, registry, session)
+        return _resolved(asked, registry(), session)
     if asked.uri is not None or asked.digest is not None:
         if asked.uri is None or asked.digest is None or asked.label is None:
             raise mistake("VERSION", "a version spelled out needs all three of label, --uri and --digest")

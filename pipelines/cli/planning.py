@@ -41,7 +41,7 @@ def planned(session: Session, model: str, asked: choosing.Asked, to: str | None)
     tree = tree_of(session)
     platform, release = wanted(tree, model)
     environment = choosing.environment(platform, to)
-    release = release.model_copy(update={"version": choosing.version(asked, release, None, session)})
+    release = release.model_copy(update={"version": choosing.version(asked, release, lambda: None, session)})
     held = serves_of(tree.files(f"clusters/{environment}/{release.tenant}/{release.model}"))
     stable = held.stable if held else None
     tier = platform.tiers[release.tier]

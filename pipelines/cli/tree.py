@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
+from pipelines import ports
 from pipelines.cli.session import Session
 from pipelines.errors import Problem
 
@@ -80,9 +81,9 @@ class WorkingTree:
 class MainTree:
     """Files as main on the remote has them."""
 
-    def __init__(self, session: Session) -> None:
-        self._repository = session.desktop.repository()
-        self._at = self._repository.head("main") or "main"
+    def __init__(self, repository: ports.Repository) -> None:
+        self._repository = repository
+        self._at = repository.head("main") or "main"
 
     def read(self, path: str) -> str | None:
         """Text of a file; None when it is not there."""
@@ -100,4 +101,4 @@ class MainTree:
 
 def tree_of(session: Session) -> Tree:
     """The working tree where a path was named, else main on the remote."""
-    return MainTree(session) if session.is_address else WorkingTree(session.folder)
+    return MainTree(session.desktop.repository()) if session.is_address else WorkingTree(session.folder)
