@@ -8,7 +8,7 @@ from __future__ import annotations
 from pipelines.journal.events import Ended
 from pipelines.render import Serves, render
 from pipelines.steps.contract import Context, Done, Outcome
-from pipelines.steps.serving import synced
+from pipelines.steps.serving import synced, written
 from pipelines.steps.tidy import close_change, remove_preview
 
 
@@ -27,20 +27,21 @@ def run(context: Context) -> Outcome:
 
 
 def _commit(context: Context) -> str:
-    repository = context.world.repository
-    if found := repository.find("main", context.trailers_of("finish")):
-        return found.sha
+    environment = context.state.started.environment
     alone = Serves(
         stable=context.candidate, candidate=None, share_percent=100, promotion=context.state.promotion
     )
-    written = repository.commit(
+    wanted = render(context.release, environment, context.environment, alone)
+    if found := written(context, "finish", environment, wanted):
+        return found
+    commit = context.world.repository.commit(
         "main",
-        render(context.release, context.state.started.environment, context.environment, alone),
-        subject=context.title(f"stable in {context.state.started.environment}"),
+        wanted,
+        subject=context.title(f"stable in {environment}"),
         body="",
         trailers=context.trailers("finish", 100),
     )
-    return written.sha
+    return commit.sha
 
 
 def _move_alias(context: Context) -> None:

@@ -9,7 +9,7 @@ from pipelines.journal.events import Previewed
 from pipelines.render import Serves, render
 from pipelines.spec.types import Environment
 from pipelines.steps.contract import Context, Done, Outcome, Refused
-from pipelines.steps.serving import InForce, bring
+from pipelines.steps.serving import InForce, bring, written
 
 
 def run(context: Context) -> Outcome:
@@ -42,17 +42,17 @@ def target(context: Context) -> tuple[str, Environment]:
 
 
 def _commit(context: Context, name: str, environment: Environment) -> str:
-    repository = context.world.repository
-    if found := repository.find("main", context.trailers_of("preview")):
-        return found.sha
     alone = Serves(
         stable=context.candidate, candidate=None, share_percent=100, promotion=context.state.promotion
     )
-    written = repository.commit(
+    wanted = render(context.release, name, environment, alone)
+    if found := written(context, "preview", name, wanted):
+        return found
+    commit = context.world.repository.commit(
         "main",
-        render(context.release, name, environment, alone),
+        wanted,
         subject=context.title("preview"),
         body="",
         trailers=context.trailers("preview", 0),
     )
-    return written.sha
+    return commit.sha

@@ -13,7 +13,7 @@ from pipelines.journal.events import Ended, ShareCommitted, ShareServed
 from pipelines.journal.events import Outcome as Ending
 from pipelines.render import render
 from pipelines.steps.contract import Context, Done, NotYet, Outcome, Refused
-from pipelines.steps.serving import emptied, look
+from pipelines.steps.serving import emptied, look, written
 from pipelines.steps.shift import see
 from pipelines.steps.tidy import close_change, remove_preview
 
@@ -79,22 +79,24 @@ def _to_zero(context: Context) -> Outcome | None:
 
 
 def _commit(context: Context) -> str:
-    repository, started = context.world.repository, context.state.started
-    if found := repository.find("main", context.trailers_of("roll_back")):
-        return found.sha
+    started = context.state.started
     changes: dict[str, str | None]
     if context.state.plan.first:
+        wanted: dict[str, str] = {}
         changes = emptied(context, started.environment)
     else:
-        changes = dict(render(context.release, started.environment, context.environment, context.serves(0)))
-    written = repository.commit(
+        wanted = render(context.release, started.environment, context.environment, context.serves(0))
+        changes = dict(wanted)
+    if found := written(context, "roll_back", started.environment, wanted):
+        return found
+    commit = context.world.repository.commit(
         "main",
         changes,
         subject=context.title(f"back to 0 % in {started.environment}"),
         body=context.state.rollback.sentence if context.state.rollback else "",
         trailers=context.trailers("roll_back", 0),
     )
-    return written.sha
+    return commit.sha
 
 
 def _insist(context: Context, commit: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pipelines import ports
@@ -81,6 +82,17 @@ def manifests(context: Context, environment: str, at: str) -> dict[str, str]:
     """The model's manifests of an environment at a commit: what Argo CD applies, nothing else."""
     found = context.world.repository.files(folder(context, environment), at)
     return {path: text for path, text in found.items() if path.endswith(".yaml")}
+
+
+def written(context: Context, stage: str, environment: str, wanted: Mapping[str, str]) -> str | None:
+    """The commit an earlier run of a stage left on main, if it says what this run would write.
+
+    Trailers alone prove nothing: anybody who may push to main may write them.
+    """
+    found = context.world.repository.find("main", context.trailers_of(stage))
+    if found is None or manifests(context, environment, found.sha) != wanted:
+        return None
+    return found.sha
 
 
 def emptied(context: Context, environment: str) -> dict[str, str | None]:

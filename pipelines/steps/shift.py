@@ -11,17 +11,17 @@ from pipelines.journal.state import Served
 from pipelines.render import check_change, namespace, render, serves_of
 from pipelines.steps import approve
 from pipelines.steps.contract import Context, Done, NotYet, Outcome, Refused
-from pipelines.steps.serving import InForce, bring, manifests
+from pipelines.steps.serving import InForce, bring, manifests, written
 
 
 def run(context: Context) -> Outcome:
     """Bring the stage's share into force."""
     share = context.stage.share_percent
     if share not in context.state.commits:
-        written = _commit(context, share)
-        if not isinstance(written, str):
-            return written
-        context.record(ShareCommitted(stage=context.stage.name, share_percent=share, commit=written))
+        commit = _commit(context, share)
+        if not isinstance(commit, str):
+            return commit
+        context.record(ShareCommitted(stage=context.stage.name, share_percent=share, commit=commit))
     if share not in context.state.served:
         progress = bring(
             context,
@@ -48,9 +48,9 @@ def run(context: Context) -> Outcome:
 
 def _commit(context: Context, share: int) -> str | NotYet | Refused:
     repository, started = context.world.repository, context.state.started
-    if found := repository.find("main", context.trailers_of(context.stage.name)):
-        return found.sha
     wanted = render(context.release, started.environment, context.environment, context.serves(share))
+    if found := written(context, context.stage.name, started.environment, wanted):
+        return found
     at_main = manifests(context, started.environment, "main")
     if at_main == wanted and context.state.merged is not None and not context.state.commits:
         return context.state.merged.commit
@@ -59,14 +59,14 @@ def _commit(context: Context, share: int) -> str | NotYet | Refused:
     if share == 100 and context.state.plan.needs_approval and (obstacle := approve.check_again(context)):
         return obstacle
     check_change(at_main, wanted)
-    written = repository.commit(
+    commit = repository.commit(
         "main",
         wanted,
         subject=context.title(f"{share} % in {started.environment}"),
         body="",
         trailers=context.trailers(context.stage.name, share),
     )
-    return written.sha
+    return commit.sha
 
 
 def undisturbed(context: Context, at_main: dict[str, str]) -> Refused | None:

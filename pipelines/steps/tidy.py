@@ -7,7 +7,7 @@ from typing import Literal
 from pipelines.journal.events import ChangeClosed
 from pipelines.steps.contract import Context, NotYet, Refused
 from pipelines.steps.preview import target
-from pipelines.steps.serving import emptied, synced
+from pipelines.steps.serving import emptied, synced, written
 
 
 def remove_preview(context: Context) -> NotYet | Refused | None:
@@ -17,16 +17,17 @@ def remove_preview(context: Context) -> NotYet | Refused | None:
     if deployer is None or repository.find("main", context.trailers_of("preview")) is None:
         return None
     name, _ = target(context)
-    removed = repository.find("main", context.trailers_of("preview-removed"))
+    removed = written(context, "preview-removed", name, {})
     if removed is None:
-        removed = repository.commit(
+        commit = repository.commit(
             "main",
             emptied(context, name),
             subject=context.title("preview removed"),
             body="",
             trailers=context.trailers("preview-removed", 0),
         )
-    return synced(context, deployer, removed.sha)
+        removed = commit.sha
+    return synced(context, deployer, removed)
 
 
 def close_change(context: Context, code: Literal["successful", "unsuccessful"], notes: str) -> None:
