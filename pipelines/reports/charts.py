@@ -52,7 +52,9 @@ def time_ticks(scale: Scale, at_most: int) -> tuple[Tick, ...]:
     step = next((step for step in _TIME_STEPS if seconds / step <= at_most), 0)
     if not step:
         step = 86400 * math.ceil(seconds / 86400 / at_most)
-    form = "%H:%M:%S" if step < 60 else "%H:%M" if step < 86400 else "%d %b"
+    form = "%H:%M:%S" if step < 60 else "%H:%M"
+    if seconds > 86400:
+        form = "%d %b %H:%M" if step < 86400 else "%d %b"
     first = math.ceil(scale.low / step)
     ticks = []
     for n in range(first, math.floor(scale.high / step) + 1):

@@ -144,13 +144,15 @@ def _lead(state: State) -> Iterator[str]:
     yield (
         f"{clean(started.requested_by)} asked for it on {stamp(state.started_at)}: “{clean(started.reason)}”."
     )
+    if state.ended is not None and state.ended.outcome == "promoted":
+        yield f"Before it, {_stable(state)} served." if _stable(state) else "It is the first version there."
     if approvers := _approved_by(state):
         number = clean(state.change.number) if state.change else "the change"
         yield f"{' and '.join(approvers)} approved {number}."
     elif state.plan.needs_approval and state.ended is not None and state.ended.outcome != "promoted":
         yield "It never came to 100 %, for which an approved change is needed."
     if state.rollback is not None:
-        yield f"Why it went back: {clean(state.rollback.sentence)}."
+        yield f"Why it went back: {clean(state.rollback.sentence).rstrip('.')}."
     if state.rollback is not None and state.zero_served is not None:
         seconds = (state.zero_served.at - state.rollback.at).total_seconds()
         yield f"From that decision to 0 % in force it took {span(seconds)}."
@@ -195,8 +197,16 @@ def figures(lines: Sequence[Line], seen: Seen, state: State) -> tuple[Figure, ..
         seconds = (state.zero_served.at - state.rollback.at).total_seconds()
         found.append(Figure(value=span(seconds), label="from the decision to 0 % in force"))
     else:
-        found.append(Figure(value=", ".join(_approved_by(state)) or "nobody", label="approved the change"))
+        found.append(Figure(value=_approval_in_a_word(state), label="approval of the change"))
     return tuple(found)
+
+
+def _approval_in_a_word(state: State) -> str:
+    if approvers := _approved_by(state):
+        return ", ".join(approvers)
+    if state.change is not None:
+        return "not given"
+    return "never asked for" if state.plan.needs_approval else "not needed"
 
 
 # -------------------------------------------------------------------- the tables

@@ -36,7 +36,7 @@ from pipelines.reports.story import Entry, timeline
 from pipelines.reports.words import clean, stamp
 from pipelines.spec.types import Freeze
 
-WIDE, NARROW = 1080.0, 380.0
+WIDE, NARROW = 900.0, 380.0
 """Widths of the share chart: on a screen or paper, and on a phone."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from pipelines.reports.charts import Scale, Tick, nice_ceiling, path, thinned, time_scale, value_ticks
 from pipelines.reports.series import ARMS, Look, Rate
@@ -56,6 +57,11 @@ class RateChart:
     """Some interval reaches beyond the picture's edge."""
     panels: tuple[Panel, ...]
 
+    @property
+    def single(self) -> bool:
+        """One share was watched: the picture fits beside another."""
+        return len(self.panels) == 1
+
 
 def rate_chart(found: Sequence[Rate], *, key: str, title: str, explanation: str) -> RateChart:
     """Lay out one panel for each watched share."""
@@ -71,7 +77,7 @@ def _top(found: Sequence[Rate]) -> float:
     values = max((look.value for look in looks), default=0.0)
     objectives = max((rate.threshold or 0.0 for rate in found), default=0.0)
     highs = max((look.high or 0.0 for look in looks), default=0.0)
-    needed = max(1.2 * values, 1.5 * objectives, min(highs, 3.0 * max(values, objectives)))
+    needed = max(1.2 * values, 1.5 * objectives, min(highs, 2.0 * max(values, objectives)))
     return min(100.0, nice_ceiling(max(needed, 0.01)))
 
 
@@ -92,8 +98,8 @@ def _panel(rate: Rate, top: float, key: str, title: str) -> Panel:
         top=TOP,
         bottom=HEIGHT - BOTTOM,
         y_ticks=value_ticks(y),
-        from_label=clock(first),
-        to_label=clock(last) if last > first else "",
+        from_label=_edge(first, first, last),
+        to_label=_edge(last, first, last) if last > first else "",
         objective=objective,
         objective_label="" if rate.threshold is None else f"objective {rate.threshold:g} %",
         objective_label_y=max((objective or 0.0) - 5.0, TOP + 9.0),
@@ -101,6 +107,11 @@ def _panel(rate: Rate, top: float, key: str, title: str) -> Panel:
         caption=caption,
         description=f"{clock(first)} to {clock(last)}; at the last look: {'; '.join(caption)}",
     )
+
+
+def _edge(at: datetime, first: datetime, last: datetime) -> str:
+    """The time at an edge, with its day where the panel spans more than one."""
+    return clock(at) if first.date() == last.date() else f"{at.astimezone(UTC):%d %b %H:%M} UTC"
 
 
 def _curve(arm: str, looks: Sequence[Look], x: Scale, y: Scale) -> Curve:

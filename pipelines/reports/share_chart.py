@@ -12,7 +12,7 @@ from pipelines.reports.series import Look, Moment, Period
 from pipelines.reports.story import symbol
 from pipelines.reports.words import clean, clock, count, span
 
-LEFT, RIGHT, PLOT, ROW, LANE, AXIS = 84.0, 14.0, 190.0, 18.0, 24.0, 24.0
+LEFT, RIGHT, PLOT, ROW, LANE, AXIS = 84.0, 32.0, 190.0, 18.0, 24.0, 24.0
 _CELL = 13.0
 
 
@@ -110,7 +110,7 @@ def share_chart(data: ShareData, *, key: str, width: float) -> ShareChart:
         right=width - RIGHT,
         top=top,
         bottom=bottom,
-        x_ticks=time_ticks(x, at_most=max(2, int((width - LEFT - RIGHT) / 76))),
+        x_ticks=time_ticks(x, at_most=max(2, int((width - LEFT - RIGHT) / 90))),
         y_ticks=_share_ticks(data.planned, y),
         line=path(line),
         area=path([(line[0][0], bottom), *line, (line[-1][0], bottom)]),
@@ -126,7 +126,7 @@ def share_chart(data: ShareData, *, key: str, width: float) -> ShareChart:
             for n, (moment, place, row) in enumerate(zip(data.moments, places, row_of, strict=True), start=1)
         ),
         lanes=tuple(
-            Lane(y=bottom + AXIS + LANE * n, gate=clean(gate, 14), boxes=_cells(seen, x))
+            Lane(y=bottom + AXIS + LANE * n, gate=clean(gate, 12), boxes=_cells(seen, x))
             for n, (gate, seen) in enumerate(data.statuses.items())
         ),
         description=_described(data),
@@ -153,7 +153,7 @@ def _share_ticks(planned: Sequence[int], y: Scale) -> tuple[Tick, ...]:
 def _dots(looks: Sequence[Look], x: Scale, y: Scale) -> tuple[Dot, ...]:
     places = [x.at(look.at) for look in looks]
     dots = []
-    for n in thinned(places, 10.0):
+    for n in thinned(places, 16.0):
         look = looks[n]
         low = look.value if look.low is None else look.low
         high = look.value if look.high is None else look.high

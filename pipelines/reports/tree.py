@@ -32,6 +32,7 @@ _COLOURS: dict[Mark, str] = {
     "unknown": "magenta",
     "failed": "bold red",
     "to come": "dim",
+    "cut short": "yellow",
     "not reached": "dim",
 }
 _STATUS_COLOURS = {

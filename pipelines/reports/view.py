@@ -11,7 +11,7 @@ from pipelines.decide import Move, current
 from pipelines.journal.state import State, verdicts_of
 from pipelines.strategy import Stage
 
-Mark = Literal["done", "now", "waiting", "unknown", "failed", "to come", "not reached"]
+Mark = Literal["done", "now", "waiting", "unknown", "failed", "to come", "cut short", "not reached"]
 
 SYMBOLS: dict[Mark, str] = {
     "done": "✔",
@@ -20,6 +20,7 @@ SYMBOLS: dict[Mark, str] = {
     "unknown": "?",
     "failed": "✘",
     "to come": "·",
+    "cut short": "⊘",
     "not reached": "–",
 }
 """A sign for each mark; the word always stands beside it."""
@@ -46,7 +47,8 @@ def mark_of(state: State, stage: Stage, move: Move | None = None) -> Mark:
     if stage.name in state.done:
         return "done"
     if state.ended is not None or state.rollback is not None:
-        return "not reached"
+        asked = any(at == stage.name for at, _ in state.verdicts)
+        return "cut short" if asked or stage.name in state.began else "not reached"
     if wait is not None or (move is not None and move.kind == "hold" and move.stage == stage.name):
         return "waiting"
     return "now" if stage.name == current(state).name else "to come"

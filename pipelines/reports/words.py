@@ -83,6 +83,11 @@ class Measured:
     samples: str
 
     @property
+    def long(self) -> bool:
+        """Its value needs a line break somewhere: a digest, a list of words."""
+        return max(len(self.value), len(self.interval) - 8) > 28
+
+    @property
     def line(self) -> str:
         """All of it on one line, such as ``slow share, candidate: 0.40 % (…), against 1.00 %, n 900``."""
         arm = f", {self.arm}" if self.arm else ""
@@ -106,11 +111,11 @@ def measured(one: Measurement) -> Measured:
 
 
 def who(by: str) -> str:
-    """Who wrote a journal line: a person's name, or which process of lockgate."""
+    """Who wrote a journal line: a person's name, or lockgate with the host and process it ran in."""
     kind, _, rest = by.partition(":")
     if kind == "person":
         return clean(rest)
     if kind == "engine":
         host, _, process = rest.rpartition(":")
-        return f"lockgate ({clean(host)}, process {clean(process)})"
+        return f"lockgate ({clean(host)}:{clean(process)})"
     return clean(by)
