@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
 from pipelines.cli.session import Session, mistake
 from pipelines.errors import InvalidInput
+from pipelines.spec.read import read_version
 from pipelines.spec.scalars import near
 from pipelines.spec.types import Platform, Release, Version
 
@@ -69,7 +68,7 @@ def version(
     if asked.uri is not None or asked.digest is not None:
         if asked.uri is None or asked.digest is None or asked.label is None:
             raise mistake("VERSION", "a version spelled out needs all three of label, --uri and --digest")
-        return _checked(Version, asked.label, asked.uri, asked.digest)
+        return _checked(asked.label, asked.uri, asked.digest)
     if asked.label not in (None, release.version.label):
         advice = "give --uri and --digest too, or write it in release.yaml"
         raise mistake("VERSION", f"release.yaml names {release.version.label}, not {asked.label}", advice)
@@ -91,13 +90,13 @@ def _resolved(asked: Asked, registry: ports.Registry | None, session: Session) -
     store = wiring.artifacts()
     digest = asked.digest or artifact_digest(store.fetch(found.uri))
     session.say(f"{alias} stands for version {found.version}: {found.uri}, {digest}")
-    return _checked(Version, f"v{found.version}", found.uri, digest, alias)
+    return _checked(f"v{found.version}", found.uri, digest, alias)
 
 
-def _checked(shape: type[Version], label: str, uri: str, digest: str, alias: str | None = None) -> Version:
+def _checked(label: str, uri: str, digest: str, alias: str | None = None) -> Version:
     try:
-        return shape(label=label, uri=uri, digest=digest, alias=alias)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        option = {"uri": "--uri", "digest": "--digest"}.get(str(first["loc"][0]), "VERSION")
-        raise mistake(option, first["msg"]) from None
+        return read_version({"label": label, "uri": uri, "digest": digest, "alias": alias}, "VERSION")
+    except InvalidInput as error:
+        first = error.problems[0]
+        option = {"uri": "--uri", "digest": "--digest"}.get(first.path, "VERSION")
+        raise mistake(option, first.message) from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -118,7 +117,7 @@ def _watch(session: Session, book: Book, promotion: str) -> int:
                 live.update(_tree(state, book.move(state), book.now), refresh=True)
                 if state.ended is not None:
                     return 0
-            time.sleep(WATCH_SECONDS)
+            session.desktop.clock.sleep(WATCH_SECONDS)
 
 
 def _watch_changes(session: Session, book: Book, promotion: str) -> int:
@@ -135,7 +134,7 @@ def _watch_changes(session: Session, book: Book, promotion: str) -> int:
                 narrator.tell(entry.lines, state, move)
         if state is not None and state.ended is not None:
             return 0
-        time.sleep(WATCH_SECONDS)
+        session.desktop.clock.sleep(WATCH_SECONDS)
 
 
 def _again(session: Session, book: Book, promotion: str) -> State | None:

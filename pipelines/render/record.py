@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pydantic import ValidationError
-
 from gates.policy import NotPlain, read, read_record
-from pipelines.errors import Problem, RenderRefused
+from pipelines.errors import Problem, RenderRefused, SpecInvalid
+from pipelines.spec.read import read_version
 from pipelines.spec.types import Version
 
 FILE = "record.yaml"
@@ -49,24 +48,24 @@ def serves_of(files: Mapping[str, str]) -> Serves | None:
     if len(paths) > 1:
         raise _broken(paths[1], f"is a second record beside {paths[0]}")
     try:
-        return _serves(read(files[paths[0]]).data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise _broken(paths[0], f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        return _serves(read(files[paths[0]]).data, paths[0])
+    except SpecInvalid as error:
+        first = error.problems[0]
+        raise _broken(paths[0], f"{first.path}: {first.message}") from error
     except NotPlain as error:
         raise _broken(paths[0], str(error), error.line) from error
     except ValueError as error:
         raise _broken(paths[0], str(error)) from error
 
 
-def _serves(document: object) -> Serves:
+def _serves(document: object, file: str) -> Serves:
     data = document.get("data") if isinstance(document, dict) else None
     if not isinstance(data, dict):
         raise ValueError("holds no data")
     recorded = read_record(data)
     return Serves(
-        stable=Version(**recorded.stable) if recorded.stable else None,
-        candidate=Version(**recorded.candidate) if recorded.candidate else None,
+        stable=read_version(recorded.stable, file) if recorded.stable else None,
+        candidate=read_version(recorded.candidate, file) if recorded.candidate else None,
         share_percent=recorded.share_percent,
         promotion=recorded.promotion,
     )

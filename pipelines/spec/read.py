@@ -14,10 +14,18 @@ from pipelines.spec.checks import Parts, platform_problems, release_problems
 from pipelines.spec.explain import explain
 from pipelines.spec.scalars import show
 from pipelines.spec.settings import gate_settings
-from pipelines.spec.types import Environment, Freeze, Frozen, Platform, Release, Systems, Tier
+from pipelines.spec.types import Environment, Freeze, Frozen, Platform, Release, Systems, Tier, Version
 from pipelines.spec.yaml import MAX_PROBLEMS, Document, load
 
-__all__ = ["PLATFORM_FILE", "RELEASE_FILE", "gate_settings", "read_all", "read_platform", "read_release"]
+__all__ = [
+    "PLATFORM_FILE",
+    "RELEASE_FILE",
+    "gate_settings",
+    "read_all",
+    "read_platform",
+    "read_release",
+    "read_version",
+]
 
 PLATFORM_FILE = "platform.yaml"
 RELEASE_FILE = re.compile("models/([^/]+)/release[.]yaml")
@@ -44,6 +52,20 @@ def read_release(text: str, file: str, platform: Platform) -> Release:
     """
     release, problems = _release(text, file, _parts_of(platform))
     return _or_raise(release, problems)
+
+
+def read_version(values: Mapping[str, object], file: str) -> Version:
+    """One version from its parts, as a record or a command line names them.
+
+    Raises:
+        SpecInvalid: with the first thing wrong, its key as the path.
+    """
+    try:
+        return Version.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        path = ".".join(map(str, first["loc"]))
+        raise SpecInvalid([Problem(file, 0, path, first["msg"])]) from None
 
 
 def read_all(files: Mapping[str, str]) -> tuple[Platform, dict[str, Release]]:
