@@ -38,11 +38,13 @@ class Rehearsal:
         artifacts: where trained models are kept between worlds.
         rps: requests per second sent to production.
         serving: the version that serves at 100 % when the world begins; "" for none.
+        scrape_seconds: how often Prometheus looks, a second at most.
     """
 
     def __init__(
-        self, folder: Path, *, artifacts: Path, rps: float = settings.PEAK_RPS, serving: str = "v1"
-    ) -> None:
+        self, folder: Path, *, artifacts: Path, rps: float = settings.PEAK_RPS, serving: str = "v1",
+        scrape_seconds: float = 1.0,
+    ) -> None:  # fmt: skip
         self.folder = folder.resolve()
         self.catalogue = train(artifacts)
         self.rps = rps
@@ -64,7 +66,12 @@ class Rehearsal:
             tokens={"promoter": self.tokens["argocd"]},
             folder=self.folder / "argocd",
         )
-        self.prometheus = PrometheusServer(self.folder, {"envoy": self.router.stats_url}, self.processes)
+        self.prometheus = PrometheusServer(
+            self.folder,
+            {"envoy": self.router.stats_url},
+            self.processes,
+            scrape_seconds=scrape_seconds,
+        )
         self.traffic: Traffic | None = None
         self._serving = serving
 
