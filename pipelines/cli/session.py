@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -207,7 +207,7 @@ class Session:
         """A value in a table."""
         return self.secrets.mask(one_line(str(value)))
 
-    def table(self, headers: tuple[str, ...], rows: list[tuple[object, ...]]) -> None:
+    def table(self, headers: tuple[str, ...], rows: Sequence[tuple[object, ...]]) -> None:
         """A table on stdout; understandable without colour."""
         from rich.table import Table
         from rich.text import Text
