@@ -1,0 +1,377 @@
+"""Everything a promotion rests on in one file, and the check that it still is what was written. Pure.
+
+The file is a zip without compression, always made the same way: same contents, same bytes. Inside:
+
+    promotion.json          which promotion, the journal's last hash, the commits whose manifests are here
+    journal.jsonl           the journal as stored
+    commits.json            main's commits of this promotion, with their trailers
+    verdicts.json           every gate's latest verdict; follows from the journal
+    change.json             the change request as the record knows it; follows from the journal
+    base/…                  platform.yaml and release.yaml as they were read when it started
+    manifests/<commit>/…    what each share's commit had Argo CD apply
+    report.html             for people
+    SHA256SUMS              digests of all other files; `sha256sum -c SHA256SUMS` checks them too
+
+:func:`verify` needs nothing but the file. It shows that the parts belong together and that none was changed
+since; that the whole is the one that was handed over is shown by its sha256, kept elsewhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pipelines.errors import JournalBroken
+from pipelines.journal.events import Ended, Merged, ShareCommitted
+from pipelines.journal.lines import Line, decode, verdict_to_data
+from pipelines.journal.state import State, fold
+from pipelines.ports import Commit
+from pipelines.render import manifest_digest, serves_of
+
+SCHEMA = "lockgate.evidence/1"
+SUMS, ABOUT, JOURNAL, COMMITS, VERDICTS, CHANGE, REPORT = (
+    "SHA256SUMS",
+    "promotion.json",
+    "journal.jsonl",
+    "commits.json",
+    "verdicts.json",
+    "change.json",
+    "report.html",
+)
+_WRITTEN = (1980, 1, 1, 0, 0, 0)
+"""The time every file in the zip bears: the earliest that the format can say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Material:
+    """What evidence is made of."""
+
+    promotion: str
+    journal: str
+    commits: Sequence[Commit]
+    base: Mapping[str, str]
+    """platform.yaml and release.yaml at the promotion's base: path -> text."""
+    manifests: Mapping[str, Mapping[str, str]]
+    """Commit -> (path -> text)."""
+    report: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """What holds and what does not."""
+
+    promotion: str
+    """"" where not even that can be read."""
+    sha256: str
+    """Of the whole file; to be compared with the one noted when it was handed over."""
+    journal_head: str
+    files: int
+    held: tuple[str, ...]
+    """What was checked and holds, in words."""
+    broken: str
+    """The first thing that does not hold; "" when everything does."""
+
+
+class _Broken(Exception):
+    """Something does not hold; the message names it."""
+
+
+# ------------------------------------------------------------------------ writing
+
+
+def pack(material: Material) -> bytes:
+    """Write the file; the same material gives the same bytes.
+
+    Raises:
+        JournalBroken: the journal does not hold; evidence of it would be none.
+    """
+    lines = decode(material.promotion, material.journal)
+    contents = {
+        JOURNAL: material.journal,
+        COMMITS: _json([_commit(commit) for commit in material.commits]),
+        REPORT: material.report,
+        **_derived(material.promotion, lines),
+        **{f"base/{path}": text for path, text in material.base.items()},
+    }
+    for sha, files in material.manifests.items():
+        contents |= {f"manifests/{sha}/{path}": text for path, text in files.items()}
+    return _zip({path: text.encode() for path, text in contents.items()})
+
+
+def _commit(commit: Commit) -> dict[str, Any]:
+    return {**asdict(commit), "at": commit.at.isoformat(), "trailers": dict(commit.trailers)}
+
+
+def _derived(promotion: str, lines: Sequence[Line]) -> dict[str, str]:
+    """What follows from the journal alone."""
+    state = fold(lines)
+    assert state is not None  # noqa: S101 - a promotion that exists has at least one line
+    verdicts = [
+        {"stage": stage, **verdict_to_data(verdict)} for (stage, _), verdict in state.verdicts.items()
+    ]
+    about = {
+        "schema": SCHEMA,
+        "promotion": promotion,
+        "outcome": state.ended.outcome if state.ended else None,
+        "journal_lines": len(lines),
+        "journal_head": lines[-1].hash,
+        "manifests": share_commits(lines),
+    }
+    return {
+        ABOUT: _json(about),
+        VERDICTS: _json(sorted(verdicts, key=lambda one: (one["at"], one["stage"], one["gate"]))),
+        CHANGE: _json(_change(state)),
+    }
+
+
+def share_commits(lines: Sequence[Line]) -> list[dict[str, Any]]:
+    """The commits that brought a share, in the order of the journal."""
+    found = []
+    for line in lines:
+        event = line.event
+        if isinstance(event, ShareCommitted):
+            share = {"stage": event.stage, "share_percent": event.share_percent, "commit": event.commit}
+            found.append(share)
+    return found
+
+
+def _change(state: State) -> dict[str, Any]:
+    intended, opened, closed = state.change_intended, state.change, state.change_closed
+    return {
+        "intended": asdict(intended) if intended else None,
+        "opened": asdict(opened) if opened else None,
+        "closed": asdict(closed) if closed else None,
+        "facts": [
+            dict(verdict.evidence.facts)
+            for (_, gate), verdict in state.verdicts.items()
+            if gate == "approval"
+        ],
+    }
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=True, default=str) + "\n"
+
+
+def _sums(contents: Mapping[str, bytes]) -> bytes:
+    rows = (f"{hashlib.sha256(contents[path]).hexdigest()}  {path}\n" for path in sorted(contents))
+    return "".join(rows).encode()
+
+
+def _zip(contents: Mapping[str, bytes]) -> bytes:
+    """Files in the order of their names, the sums last; nothing about this machine or this moment."""
+    held = io.BytesIO()
+    ordered = [*sorted(contents.items()), (SUMS, _sums(contents))]
+    with zipfile.ZipFile(held, "w", zipfile.ZIP_STORED) as archive:
+        for path, data in ordered:
+            entry = zipfile.ZipInfo(path, _WRITTEN)
+            entry.create_system, entry.external_attr = 3, 0o100644 << 16
+            archive.writestr(entry, data)
+    return held.getvalue()
+
+
+# ------------------------------------------------------------------------ checking
+
+
+def verify(data: bytes) -> Checked:
+    """Check a file offline; names the first thing that does not hold. Raises nothing, whatever it is."""
+    held: list[str] = []
+    contents: dict[str, bytes] = {}
+    promotion, head, broken = "", "", ""
+    try:
+        contents |= _unzip(data)
+        _check_sums(contents)
+        held.append(f"{len(contents) - 1} files have the digests that {SUMS} states")
+        promotion, lines = _journal(contents)
+        head = lines[-1].hash
+        held.append(f"the journal's {len(lines)} lines follow one another, the last is {head}")
+        for check in (_check_derived, _check_manifests, _check_commits, _check_approval, _check_end):
+            held.extend(check(promotion, lines, contents))
+        _check_wrapping(contents, data)
+        held.append("the archive is byte for byte what these files make")
+    except _Broken as error:
+        broken = str(error)
+    except Exception as error:  # whoever forges one may put anything where a value belongs
+        broken = f"it cannot be understood: {type(error).__name__}: {error}"
+    return Checked(
+        promotion=promotion,
+        sha256=hashlib.sha256(data).hexdigest(),
+        journal_head=head,
+        files=len(contents),
+        held=tuple(held),
+        broken=broken,
+    )
+
+
+def _unzip(data: bytes) -> dict[str, bytes]:
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            entries = archive.infolist()
+            _check_entries(entries, len(data))
+            return {entry.filename: archive.read(entry) for entry in entries}
+    except _Broken:
+        raise
+    except Exception as error:  # a damaged archive fails in as many ways as it can be damaged
+        raise _Broken(f"the archive cannot be read: {type(error).__name__}: {error}") from None
+
+
+def _check_entries(entries: Sequence[zipfile.ZipInfo], size: int) -> None:
+    """Before anything is read: no compression, no more than there is, no name twice."""
+    names = [entry.filename for entry in entries]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise _Broken(f"the archive holds {twice} twice")
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+        raise _Broken("the archive is compressed, which lockgate never does")
+    if sum(entry.file_size for entry in entries) > size:
+        raise _Broken("the archive claims to hold more than there is")
+
+
+def _check_sums(contents: Mapping[str, bytes]) -> None:
+    if SUMS not in contents:
+        raise _Broken(f"{SUMS} is missing")
+    stated = dict(_stated(contents[SUMS]))
+    for path in sorted(contents.keys() - {SUMS}):
+        if path not in stated:
+            raise _Broken(f"{path} is not listed in {SUMS}")
+        if hashlib.sha256(contents[path]).hexdigest() != stated[path]:
+            raise _Broken(f"{path} does not have the digest that {SUMS} states")
+    if gone := sorted(stated.keys() - contents.keys()):
+        raise _Broken(f"{gone[0]} is listed in {SUMS} and missing")
+
+
+def _stated(sums: bytes) -> Iterator[tuple[str, str]]:
+    for row in sums.decode(errors="replace").splitlines():
+        digest, _, path = row.partition("  ")
+        yield path, digest
+
+
+def _text(contents: Mapping[str, bytes], path: str) -> str:
+    if path not in contents:
+        raise _Broken(f"{path} is missing")
+    try:
+        return contents[path].decode()
+    except UnicodeDecodeError:
+        raise _Broken(f"{path} is not UTF-8 text") from None
+
+
+def _data(contents: Mapping[str, bytes], path: str) -> Any:
+    try:
+        return json.loads(_text(contents, path))
+    except ValueError as error:
+        raise _Broken(f"{path} is not JSON: {error}") from None
+
+
+def _journal(contents: Mapping[str, bytes]) -> tuple[str, tuple[Line, ...]]:
+    about = _data(contents, ABOUT)
+    promotion = about.get("promotion") if isinstance(about, dict) else None
+    if not isinstance(promotion, str) or about.get("schema") != SCHEMA:
+        raise _Broken(f"{ABOUT} is not of schema {SCHEMA}")
+    try:
+        lines = decode(promotion, _text(contents, JOURNAL))
+        state = fold(lines)
+    except JournalBroken as error:
+        raise _Broken(f"{JOURNAL}: {error}") from None
+    except (TypeError, KeyError, ValueError) as error:
+        raise _Broken(f"{JOURNAL} tells no promotion: {error}") from None
+    if state is None or state.promotion != promotion:
+        raise _Broken(f"{JOURNAL} is not that of {promotion}")
+    return promotion, lines
+
+
+_Check = Callable[[str, Sequence[Line], Mapping[str, bytes]], Iterator[str]]
+
+
+def _check_derived(promotion: str, lines: Sequence[Line], contents: Mapping[str, bytes]) -> Iterator[str]:
+    for path, text in _derived(promotion, lines).items():
+        if _text(contents, path) != text:
+            raise _Broken(f"{path} does not say what the journal says")
+    yield f"{ABOUT}, {VERDICTS} and {CHANGE} say what the journal says"
+
+
+def _check_manifests(promotion: str, lines: Sequence[Line], contents: Mapping[str, bytes]) -> Iterator[str]:
+    """Each share's manifests are there and name this promotion and this share."""
+    shares = share_commits(lines)
+    for share in shares:
+        sha, percent = share["commit"], share["share_percent"]
+        files = _manifests(contents, sha)
+        if not files and _first(lines) and share["stage"] == "roll_back":
+            continue  # the first version ever goes by being taken away
+        try:
+            serves = serves_of(files)
+        except Exception as error:  # the record's reader knows why it cannot be read
+            raise _Broken(f"manifests/{sha}: {error}") from None
+        if serves is None:
+            raise _Broken(f"manifests/{sha} is missing, or holds no record of what is served")
+        if (serves.promotion, serves.share_percent) != (promotion, percent):
+            raise _Broken(
+                f"manifests/{sha} are of {serves.promotion} at {serves.share_percent} %, "
+                f"not of this promotion at {percent} %"
+            )
+    yield f"the manifests of {len(shares)} shares name this promotion and their share"
+
+
+def _first(lines: Sequence[Line]) -> bool:
+    state = fold(lines)
+    return state is not None and state.plan.first
+
+
+def _manifests(contents: Mapping[str, bytes], sha: str) -> dict[str, str]:
+    prefix = f"manifests/{sha}/"
+    return {path.removeprefix(prefix): _text(contents, path) for path in contents if path.startswith(prefix)}
+
+
+def _check_commits(promotion: str, lines: Sequence[Line], contents: Mapping[str, bytes]) -> Iterator[str]:
+    """Each share's commit is in main's log with the trailers it must bear."""
+    commits = _data(contents, COMMITS)
+    by_hand = {line.event.commit for line in lines if isinstance(line.event, Merged)}
+    try:
+        trailers = {commit["sha"]: commit["trailers"] for commit in commits}
+        for share in share_commits(lines):
+            borne = trailers.get(share["commit"])
+            if borne is None:
+                raise _Broken(f"{COMMITS} does not list {share['commit']}")
+            if borne.get("Lockgate-Promotion") != promotion and share["commit"] not in by_hand:
+                raise _Broken(f"{COMMITS}: {share['commit']} does not bear this promotion's trailers")
+    except (TypeError, KeyError, AttributeError) as error:
+        raise _Broken(f"{COMMITS} is no list of commits: {error}") from None
+    yield f"{len(trailers)} commits are listed, those of every share with their trailers"
+
+
+def _check_approval(promotion: str, lines: Sequence[Line], contents: Mapping[str, bytes]) -> Iterator[str]:
+    """The approval was asked for exactly the manifests that brought 100 %."""
+    state = fold(lines)
+    assert state is not None  # noqa: S101 - _journal() has seen to it
+    intended = state.change_intended
+    if intended is None or 100 not in state.commits:
+        yield "no approval was needed for what was served" if intended is None else "100 % was never reached"
+        return
+    covered = manifest_digest(_manifests(contents, state.commits[100]))
+    if covered != intended.manifest_digest:
+        raise _Broken(
+            f"the approval covers manifests of {intended.manifest_digest}, those of 100 % are {covered}"
+        )
+    started = state.started
+    stable = started.stable["digest"] if started.stable else ""
+    parts = (started.candidate["digest"], stable, covered, started.environment)
+    if hashlib.sha256("\n".join(parts).encode()).hexdigest() != intended.correlation_id:
+        raise _Broken("the change's correlation id is not that of these digests and this environment")
+    yield f"the change's correlation id {intended.correlation_id} covers exactly the manifests of 100 %"
+
+
+def _check_end(promotion: str, lines: Sequence[Line], contents: Mapping[str, bytes]) -> Iterator[str]:
+    ended = isinstance(lines[-1].event, Ended)
+    yield "the promotion has ended" if ended else "the promotion had not ended when this was written"
+
+
+def _check_wrapping(contents: Mapping[str, bytes], data: bytes) -> None:
+    """Every byte outside the files too: headers, names, order, times."""
+    made = _zip({path: text for path, text in contents.items() if path != SUMS})
+    if made != data:
+        place = next((n for n, pair in enumerate(zip(made, data, strict=False)) if pair[0] != pair[1]), None)
+        at = f"byte {place}" if place is not None else f"its length, {len(data)} for {len(made)} bytes"
+        raise _Broken(f"the archive differs from what these files make at {at}")
