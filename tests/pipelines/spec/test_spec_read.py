@@ -402,7 +402,7 @@ SYSTEM_TOKEN = "    token: env:MLFLOW_TOKEN"
             'application: "{model}-prod"',
             "application: ../x",
             "environments.prod.argocd.application",
-            "name of a Kubernetes",
+            "one application for each model",
             "",
         ),
         ("shares: [10, 25, 50, 100]", "shares: [25, 10, 100]", "tiers.regulated.shares", "must climb", ""),
