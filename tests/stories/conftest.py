@@ -35,10 +35,14 @@ class Towns:
         self._new_folder = new_folder
         self._town: Town | None = None
 
-    def clean(self) -> Town:
-        """A town in which nothing is under way."""
+    def clean(self, serving: str | None = None) -> Town:
+        """A town in which nothing is under way; where it matters what serves there first, a new one."""
+        if serving is not None:
+            self.leave()
         if self._town is None:
-            self._town = Town(self._new_folder(), artifacts=self._artifacts).__enter__()
+            serving = "v1" if serving is None else serving
+            self._town = Town(self._new_folder(), artifacts=self._artifacts, serving=serving)
+            self._town.__enter__()
         return self._town
 
     def leave(self) -> None:
@@ -56,9 +60,12 @@ def towns(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 @pytest.fixture
-def story(towns: Towns, tmp_path: Path) -> Iterator[Story]:
-    """A story in the file's town, under the quick rules. One that does not end tidily ends its town too."""
-    town = towns.clean()
+def story(request: pytest.FixtureRequest, towns: Towns, tmp_path: Path) -> Iterator[Story]:
+    """A story in the file's town, under the quick rules. One that does not end tidily ends its town too.
+
+    Its parameter, if it has one, is the version that serves first; "" for none.
+    """
+    town = towns.clean(getattr(request, "param", None))
     story = Story(town, tmp_path)
     tidy = False
     try:
