@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from gates.contract import Status, Verdict
+from pipelines.journal.events import ChangeOpened
 from pipelines.journal.lines import Line
 from pipelines.journal.state import State, verdicts_of
 from pipelines.render.engine import NOTHING
@@ -105,9 +106,9 @@ def _stable(state: State) -> str:
 
 
 def highest_share(state: State) -> int:
-    """The highest share ever written on main, percent."""
-    merged_first = 100 if state.plan.first and state.merged is not None else 0
-    return max((*state.commits, merged_first))
+    """The highest share ever written on main, percent; a first version's merge alone, by anybody, is 100."""
+    merged = state.merged is not None or bool(state.zero_commit)
+    return max((*state.commits, 100 if state.plan.first and merged else 0))
 
 
 def outcome(state: State) -> str:
@@ -337,7 +338,7 @@ def approval(state: State) -> Approval | None:
     found = verdict.evidence.facts if verdict else {}
     return Approval(
         sentence=clean(verdict.sentence) if verdict else "The change was opened and never judged.",
-        facts=(*_covered(state), *_desk_facts(found)),
+        facts=(*_covered(state, state.change), *_desk_facts(found)),
         approvers=tuple(
             (clean(row.get("approver")), clean(row.get("state")), _said_at(row.get("at")))
             for row in approver_rows(found)
@@ -345,12 +346,10 @@ def approval(state: State) -> Approval | None:
     )
 
 
-def _covered(state: State) -> Iterator[Fact]:
+def _covered(state: State, change: ChangeOpened) -> Iterator[Fact]:
     started = state.started
-    if state.change is not None:
-        number = clean(state.change.number)
-        yield Fact(label="change", text=number, href=address(state.change.url))
-        yield Fact(label="correlation id", text=clean(state.change.correlation_id), code=True)
+    yield Fact(label="change", text=clean(change.number), href=address(change.url))
+    yield Fact(label="correlation id", text=clean(change.correlation_id), code=True)
     if state.change_intended is not None:
         digest = clean(state.change_intended.manifest_digest)
         yield Fact(label="digest of the manifests at 100 %", text=digest, code=True)

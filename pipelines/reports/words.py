@@ -12,7 +12,7 @@ from pipelines.render.engine import NOTHING, fold
 MAX_CHARACTERS = 2000
 """Longest value shown; the rest is cut and marked with an ellipsis."""
 
-_ANSI = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[@-Z\\-_]?")
+_ANSI = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]?")
 
 
 def clean(value: object, at_most: int = MAX_CHARACTERS) -> str:
