@@ -114,14 +114,18 @@ def drive(session: Session, promotion: str) -> int:
     from pipelines.engine import Engine
 
     assignment = wiring.assignment(session.desktop, promotion)
-    narrator = Narrator(session)
     recorder = assignment.recorder
+    begun = len(recorder.lines)
+    narrator = Narrator(session, after=0 if begun == 1 else begun)
+    if begun > 1:
+        session.say(f"{promotion} goes on from where it is")
     engine = Engine(assignment, told=lambda state, move: narrator.tell(recorder.lines, state, move))
     try:
         state = engine.run()
     except KeyboardInterrupt:
         session.say(f"stopped; nothing is lost. `lockgate retry {promotion}` goes on from here")
         raise click.exceptions.Exit(INTERRUPTED) from None
+    narrator.tell(recorder.lines, state)
     return _ended(session, state)
 
 

@@ -15,19 +15,20 @@ from pipelines.reports.words import clock, who
 class Narrator:
     """Says what is new since it last spoke; a poll that says the same again is not repeated."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, *, after: int = 0) -> None:
+        """``after`` lines of the journal are told already."""
         self._session = session
-        self._told = 0
+        self._told = after
         self._waits: dict[str, str] = {}
         self._verdicts: dict[tuple[str, str], tuple[str, str]] = {}
 
-    def tell(self, lines: Sequence[Line], state: State, move: Move) -> None:
+    def tell(self, lines: Sequence[Line], state: State, move: Move | None = None) -> None:
         """Tell the journal's new lines, then why nothing happens where only the decision knows."""
         for line in lines[self._told :]:
             for sentence in self._of(line):
                 self._session.say(f"{clock(line.at)}  {one_line(sentence)}")
         self._told = len(lines)
-        if move.kind == "hold" and self._waits.get(move.stage) != move.reason:
+        if move is not None and move.kind == "hold" and self._waits.get(move.stage) != move.reason:
             self._waits[move.stage] = move.reason
             self._session.say(f"{clock(state.last_at)}  {move.stage} waits: {one_line(move.sentence)}")
 
@@ -62,10 +63,10 @@ class Narrator:
                 yield from (f"left for people: {piece}" for piece in event.left_undone)
 
     def _judged(self, event: e.Judged) -> Iterator[str]:
-        """A verdict that says something new; numbers that moved are in ``lockgate status``."""
+        """A judgement that says something new; a gate that waits is told as what the stage waits for."""
         verdict = event.verdict
         key, says = (event.stage, verdict["gate"]), (verdict["status"], verdict["reason"])
-        if self._verdicts.get(key) != says:
+        if verdict["status"] in ("PASS", "FAIL") and self._verdicts.get(key) != says:
             self._verdicts[key] = says
             yield f"{event.stage}: {verdict['gate']} says {verdict['status']}: {verdict['sentence']}"
 
