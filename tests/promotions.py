@@ -362,7 +362,6 @@ def good() -> Book:
     book.after(5).tell(
         e.ChangeClosed(number="CHG0030117", code="successful"),
         e.Ended(outcome="promoted", sentence="v38 serves 100 % of fraud-scorer in prod"),
-        e.StageDone(stage="finish", sentence="v38 serves 100 % of fraud-scorer in prod"),
     )
     return book
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pipelines.reports.charts import Scale, Tick, nice_ceiling, path, thinned, time_scale, value_ticks
+from pipelines.reports.charts import Scale, Tick, nice_ceiling, path, thinned, value_ticks
 from pipelines.reports.series import ARMS, Look, Rate
 from pipelines.reports.words import clock, count
 
@@ -84,7 +84,7 @@ def _top(found: Sequence[Rate]) -> float:
 def _panel(rate: Rate, top: float, key: str, title: str) -> Panel:
     looks = [look for arm in ARMS for look in rate.arms.get(arm, ())]
     first, last = min(look.at for look in looks), max(look.at for look in looks)
-    x = time_scale(first, last, LEFT + 4.0, WIDTH - RIGHT)
+    x = Scale(low=first.timestamp(), high=last.timestamp(), start=LEFT + 4.0, end=WIDTH - RIGHT)
     y = Scale(low=0.0, high=top, start=HEIGHT - BOTTOM, end=TOP)
     objective = None if rate.threshold is None else y(rate.threshold)
     caption = _caption(rate)
@@ -120,8 +120,8 @@ def _curve(arm: str, looks: Sequence[Look], x: Scale, y: Scale) -> Curve:
     upper = [(x.at(look.at), y(look.high)) for look in bounded if look.high is not None]
     lower = [(x.at(look.at), y(look.low)) for look in bounded if look.low is not None]
     if len(bounded) == 1:  # a band needs some width to be seen
-        upper = [(upper[0][0] - 3.0, upper[0][1]), (upper[0][0] + 3.0, upper[0][1])]
-        lower = [(lower[0][0] - 3.0, lower[0][1]), (lower[0][0] + 3.0, lower[0][1])]
+        upper = [(upper[0][0] - 12.0, upper[0][1]), (upper[0][0] + 12.0, upper[0][1])]
+        lower = [(lower[0][0] - 12.0, lower[0][1]), (lower[0][0] + 12.0, lower[0][1])]
     return Curve(
         arm=arm,
         line=path(zip(places, (y(look.value) for look in looks), strict=True)),

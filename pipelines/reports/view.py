@@ -44,7 +44,8 @@ def mark_of(state: State, stage: Stage, move: Move | None = None) -> Mark:
     wait = state.waits.get(stage.name)
     if wait is not None and wait.unknown:
         return "unknown"
-    if stage.name in state.done:
+    promoted = state.ended is not None and state.ended.outcome == "promoted"
+    if stage.name in state.done or promoted:  # the last stage ends the promotion and says no more
         return "done"
     if state.ended is not None or state.rollback is not None:
         asked = any(at == stage.name for at, _ in state.verdicts)

@@ -121,6 +121,12 @@ def test_a_done_stage_whose_watch_cannot_be_told_is_unknown_again() -> None:
     assert mark(state_after(*events), "bake-10") == "unknown"
 
 
+def test_a_promotion_that_ended_well_is_done_to_its_last_stage() -> None:
+    """The last stage ends the promotion, and a driver writes nothing after that."""
+    ended = e.Ended(outcome="promoted", sentence="v38 serves 100 %")
+    assert mark(state_after(*up_to_merge(), ended), "finish") == "done"
+
+
 def test_a_fail_marks_its_stage_even_when_done_before() -> None:
     """The latest verdict on the live share counts."""
     events = (*up_to_merge(), *share_events(10), done("bake-10"))
