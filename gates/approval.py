@@ -139,6 +139,7 @@ class Approval:
     the desk found conflicts; a person can move the window  WAIT     conflicts_found
     the conflict check never ran                            UNKNOWN  conflict_check_missing
     the conflict check is too old (or ahead of our clock)   UNKNOWN  conflict_check_stale
+    every line holds                                        PASS     approved
     ======================================================  =======  ===========================
 
     Among lines that object, the worst status wins. The conflict check's age is looked at only when all

@@ -38,13 +38,15 @@ class EvaluationSettings:
     alpha: Annotated[float, Interval(gt=0, lt=0.5)] = 0.05
     """What an interval's two sides together may err with: 0.05 gives 95 % intervals."""
     minimum_rows: Annotated[int, Ge(2)] = 200
+    """A golden set with fewer rows shows nothing."""
     minimum_per_label: Annotated[int, Ge(2)] = 20
     """Rows that either label needs."""
     maximum_rows: Annotated[int, Interval(ge=2, le=1_000_000)] = 100_000
     """A larger golden set is refused before a row is sent."""
     lowest_score: float = 0.0
+    """A score below is no score."""
     highest_score: float = 1.0
-    """A score outside these bounds is no score."""
+    """A score above is no score."""
     repeat_rows: Annotated[int, Ge(0)] = 50
     """Rows sent a second time, to see whether the same row gets the same score; 0: none."""
     repeat_tolerance: Annotated[float, Ge(0)] = 1e-9

@@ -53,6 +53,7 @@ class LoadSettings:
     maximum_cpu_percent: Annotated[float, Interval(gt=0, le=100)] = 80.0
     """Of one core, that the generator may use."""
     maximum_dropped_percent: Annotated[float, Interval(ge=0, le=100)] = 0.1
+    """Of the scheduled requests, that may go unsent before nothing but a FAIL is believed."""
 
     def __post_init__(self) -> None:
         """Refuse a path or a pin that is none.
