@@ -1,7 +1,7 @@
-"""The READMEs say what the code does: a gate, setting, verdict, command or exit code without its line is red.
+"""The READMEs say what the code does: a gate, setting, verdict, command or exit code without a line is red.
 
-``LOCKGATE_REGENERATE=1`` writes the tables anew. The transcript of the demo is held true by the story that runs
-it, the table of template variables by the renderer's tests. What prose claims in words is for review.
+``LOCKGATE_REGENERATE=1`` writes the tables anew. The transcript of the demo is held true by the story that
+runs it, the table of template variables by the tests of the renderer. What prose claims is for review.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ class Typed:
 
 
 def typed(path: Path) -> list[Typed]:
-    """Every lockgate and make command of a page, in fences (an optional ``$`` before it) and in code spans."""
+    """Every lockgate and make command of a page, in fences and in code spans."""
     text = re.sub(r"<!-- transcript -->.*?<!-- /transcript -->", "", page(path), flags=re.DOTALL)
     text = re.sub(r"\\\n\s*", "", text)
     fenced = re.findall(r"^(?:\$ )?((?:lockgate|make) .*?)(?: +#.*)?$", text, flags=re.MULTILINE)
