@@ -234,9 +234,7 @@ def registry(desktop: Desktop, platform: Platform) -> ports.Registry | None:
         return None
     from pipelines.clients.registry import MlflowRegistry
 
-    return MlflowRegistry(
-        settings.url, token=desktop.secrets.value(settings.token) if settings.token else ""
-    )
+    return MlflowRegistry(settings.url, token=desktop.secrets.value(settings.token) if settings.token else "")
 
 
 class Diagnoses(Protocol):

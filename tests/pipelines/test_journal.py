@@ -190,7 +190,7 @@ def test_a_verdict_about_another_subject_does_not_count(other: dict[str, str]) -
 
 
 def test_a_verdict_counts_for_the_commit_in_force_at_its_stage() -> None:
-    """Before the merge the pull request's head, in a bake the commit of the share, for people the last share."""
+    """Before the merge the pull request's head, in a bake its share's commit, for people the last share's."""
     state = plans.state_after(*up_to_merge(), *share_events(0), *share_events(10), *share_events(50))
 
     assert HEAD == state.commit_of("judge")

@@ -220,7 +220,7 @@ def begin(world: Small, label: str) -> str:
 
 
 def look(world: Small, promotion: str) -> tuple[State, int]:
-    """The promotion as its journal says, and how many milestones it has: a look that is told again is none."""
+    """The promotion as its journal says, and its milestones: a look that is told again is none."""
     here = desktop(world)
     recorder = Recorder(here.journals(here.repository()), here.clock, promotion, "test")
     state = recorder.read()
