@@ -190,7 +190,7 @@ def verify(data: bytes) -> Checked:
         promotion, lines = _journal(contents)
         head = lines[-1].hash
         held.append(f"the journal's {len(lines)} lines follow one another, the last is {head}")
-        for check in (_check_derived, _check_manifests, _check_commits, _check_approval, _check_end):
+        for check in _CHECKS:
             held.extend(check(promotion, lines, contents))
         _check_wrapping(contents, data)
         held.append("the archive is byte for byte what these files make")
@@ -283,7 +283,19 @@ def _journal(contents: Mapping[str, bytes]) -> tuple[str, tuple[Line, ...]]:
     return promotion, lines
 
 
-_Check = Callable[[str, Sequence[Line], Mapping[str, bytes]], Iterator[str]]
+def _check_parts(promotion: str, lines: Sequence[Line], contents: Mapping[str, bytes]) -> Iterator[str]:
+    """Everything that belongs in is there, and nothing else."""
+    state = fold(lines)
+    assert state is not None  # noqa: S101 - _journal() has seen to it
+    release = f"base/models/{state.started.model}/release.yaml"
+    wanted = {SUMS, ABOUT, JOURNAL, COMMITS, VERDICTS, CHANGE, REPORT, "base/platform.yaml", release}
+    folders = tuple(f"manifests/{share['commit']}/" for share in share_commits(lines))
+    if gone := sorted(wanted - contents.keys()):
+        raise _Broken(f"{gone[0]} is missing")
+    odd = sorted(path for path in contents.keys() - wanted if not path.startswith(folders or (":",)))
+    if odd:
+        raise _Broken(f"{odd[0]} does not belong to the evidence of this promotion")
+    yield "everything that belongs in is there, and nothing else"
 
 
 def _check_derived(promotion: str, lines: Sequence[Line], contents: Mapping[str, bytes]) -> Iterator[str]:
@@ -375,3 +387,15 @@ def _check_wrapping(contents: Mapping[str, bytes], data: bytes) -> None:
         place = next((n for n, pair in enumerate(zip(made, data, strict=False)) if pair[0] != pair[1]), None)
         at = f"byte {place}" if place is not None else f"its length, {len(data)} for {len(made)} bytes"
         raise _Broken(f"the archive differs from what these files make at {at}")
+
+
+_Check = Callable[[str, Sequence[Line], Mapping[str, bytes]], Iterator[str]]
+_CHECKS: tuple[_Check, ...] = (
+    _check_parts,
+    _check_derived,
+    _check_manifests,
+    _check_commits,
+    _check_approval,
+    _check_end,
+)
+"""What is checked once the sums and the journal hold, in this order."""
