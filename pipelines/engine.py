@@ -125,19 +125,22 @@ def _write(context: Context, outcome: Outcome) -> None:
             unknown=True,
         )
     before = state.waits.get(stage.name)
+    events = [*context.looked]
     match outcome:
         case Done():
             if stage.name not in state.done or before is not None:
-                context.record(StageDone(stage=stage.name, sentence=outcome.sentence))
+                events.append(StageDone(stage=stage.name, sentence=outcome.sentence))
         case Refused():
-            context.record(StepRefused(stage=stage.name, reason=outcome.reason, sentence=outcome.sentence))
+            events.append(StepRefused(stage=stage.name, reason=outcome.reason, sentence=outcome.sentence))
         case NotYet():
             said = before is not None and (before.reason, before.sentence) == (
                 outcome.reason,
                 outcome.sentence,
             )
             if outcome.unknown or not said:  # a poll that says the same again is not written down again
-                context.record(_waited(stage, outcome))
+                events.append(_waited(stage, outcome))
+    if events:
+        context.record(*events)
 
 
 def _waited(stage: Stage, outcome: NotYet) -> Waited:
@@ -242,7 +245,7 @@ class Engine:
                 outcome = _roll_back(self._assignment, state, move)
                 if isinstance(outcome, NotYet):
                     clock.sleep(min(outcome.retry_after_seconds, self._wake_seconds))
-        return self._assignment.recorder.read() or state
+        return self._assignment.recorder.known or state
 
     def _as_asked(self, state: State) -> State:
         """A poll that said the same again is not in the journal; when it was asked is remembered here."""

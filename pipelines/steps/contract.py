@@ -7,12 +7,13 @@ UNKNOWN and asks again. No step sleeps, and no step trusts that it runs for the 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
 from gates.contract import Arm, Gate, Objectives
 from pipelines import ports
+from pipelines.journal.events import Event
 from pipelines.journal.state import State
 from pipelines.render import Serves
 from pipelines.spec.types import Environment, Platform, Release, Version
@@ -76,6 +77,8 @@ class Context:
     stage: Stage
     record: Callable[..., None]
     """``record(*events)`` appends to the journal now and renews ``state``; JournalMoved when beaten to it."""
+    looked: list[Event] = field(default_factory=list)
+    """Verdicts from which nothing follows but the step's own answer; they are written down with it."""
 
     @property
     def now(self) -> datetime:

@@ -61,7 +61,7 @@ def question(
 
 
 def ask(context: Context, stage: Stage, asked: Question, *, again: bool = True) -> tuple[Verdict, ...]:
-    """Put the question to every gate of the stage and record what they say.
+    """Put the question to every gate of the stage; what they say is written down, a bake's with its outcome.
 
     ``again=False`` leaves out gates whose verdict on this very subject is PASS already.
     """
@@ -75,7 +75,9 @@ def ask(context: Context, stage: Stage, asked: Question, *, again: bool = True) 
         if stage.step == "bake" or _news(known.get(name), verdict):
             news.append(Judged(stage=stage.name, verdict=verdict_to_data(verdict)))
         verdicts.append(verdict)
-    if news:
+    if stage.step == "bake":
+        context.looked.extend(news)
+    elif news:
         context.record(*news)
     return tuple(verdicts)
 

@@ -39,6 +39,11 @@ class Recorder:
             self._text, self.lines = text, lines
         return fold(self.lines)
 
+    @property
+    def known(self) -> State | None:
+        """The state as last read or added to, without asking the store."""
+        return fold(self.lines)
+
     def _another_driver(self, line: Line) -> bool:
         return self.by.startswith(DRIVER) and line.by.startswith(DRIVER) and line.by != self.by
 
