@@ -112,13 +112,20 @@ def command_of(name: str) -> click.Command:
     return found
 
 
+def needed(command: click.Command) -> list[str]:
+    """The options that have to be given, as they are typed."""
+    context = click.Context(command)
+    options = [one for one in command.params if isinstance(one, click.Option) and one.required]
+    return [f"{one.opts[0]} {one.make_metavar(context)}" for one in options]
+
+
 def command_table() -> str:
     """Every command as it is typed, and what it does."""
     rows = []
     for one in cli.COMMANDS:
         command = command_of(one)
         pieces = command.collect_usage_pieces(click.Context(command, info_name=one))
-        typed = " ".join([one, *(piece for piece in pieces if piece != "[OPTIONS]")])
+        typed = " ".join([one, *(piece for piece in pieces if piece != "[OPTIONS]"), *needed(command)])
         rows.append((f"`lockgate {typed}`", cli.COMMANDS[one][1]))
     return docs.table(("command", "what it does"), rows)
 
