@@ -22,7 +22,9 @@ TOO_EARLY = "too_early"
 STALE_SCRAPES = 4.0
 """A last sample this many scrape intervals old is stale: one scrape may fail, four in a row are an outage."""
 IMPLAUSIBLE_FROM = 50
-"""This many requests all below the lowest edge of the histogram are not a fast model but a broken meter."""
+FAST_MS = 1.0
+"""So many requests all below a lowest edge above this are no fast model but a broken meter: some releases of
+Knative wrote every latency under a second as 0, into a first bucket of 5 ms."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +90,7 @@ class Gap:
     stale_data            the newest sample is old
     not_a_number          a counter holds NaN or infinity
     implausible_data      a negative or fractional counter, buckets that do not add up, requests that are
-                          not timed, all latency below the lowest edge
+                          not timed, all latency below a lowest edge above 1 ms
     several_series        requests of one process are counted twice
     edge_missing          the histogram cannot tell who was slower than the threshold
     ====================  ============================================================================
@@ -158,7 +160,13 @@ def time_requests(metrics: Metrics, window: Window, *, threshold_ms: float, answ
     if gap := _unusable(answer, window, pack, "le"):
         return replace(gap, queries=queries)
     within, first, timed = _latency(answer.series, threshold_ms * pack.edges_per_ms)
-    if problem := _implausible(within, first, timed, answered):
+    problem = _not_cumulative(within, first, timed, answered)
+    lowest_ms = min(map(float, edges)) / pack.edges_per_ms
+    if not problem and timed >= IMPLAUSIBLE_FROM and first == timed and lowest_ms > FAST_MS:
+        problem = (
+            f"all {timed} requests took less than the lowest edge, {lowest_ms:g} ms: the meter is broken"
+        )
+    if problem:
         return _gap("implausible_data", problem, answer, window, queries)
     return Timings(timed=timed, slow=timed - within, queries=queries)
 
@@ -331,12 +339,10 @@ def _latency(series: tuple[Series, ...], edge: float) -> tuple[int, int, int]:
     return within, edges[min(edges)], edges.get(math.inf, 0)
 
 
-def _implausible(within: int, first: int, timed: int, answered: int) -> str:
+def _not_cumulative(within: int, first: int, timed: int, answered: int) -> str:
     """What cannot be true of a histogram; "" when all can."""
     if timed == 0 and answered >= IMPLAUSIBLE_FROM:
         return f"{answered} requests were answered and none of them was timed"
     if not 0 <= first <= within <= timed:
         return f"buckets of {first}, {within} and {timed} requests are not cumulative"
-    if timed >= IMPLAUSIBLE_FROM and first == timed:
-        return f"all {timed} requests took less than the lowest edge: the meter is broken"
     return ""

@@ -39,7 +39,10 @@ from tests.counters import (
 )
 
 FINE = Traffic()
-ZEROES = dict.fromkeys(EDGES, 1.0)
+ZEROES = {edge: 1.0 for edge in EDGES if edge != "0.5"}
+"""A histogram whose lowest edge is 5 ms, and everything below it."""
+FAST = dict.fromkeys(EDGES, 1.0)
+"""One whose lowest edge is half a millisecond: a model may well be that fast."""
 OTHER_EDGES = {"0.5": 0.0, "40": 1.0, "60": 1.0, "+Inf": 1.0}
 
 
@@ -207,6 +210,7 @@ CASES = {
     "all-latency-zero": Case(
         arms(Traffic(edges=ZEROES)), Status.UNKNOWN, "implausible_data", "less than the lowest edge"
     ),
+    "all-below-half-a-millisecond": Case(arms(Traffic(edges=FAST)), Status.PASS, "within_objectives", "0 of"),
     "not-timed": Case(
         with_candidate(
             lambda s: [one if i == 0 else counter(BUCKET, one.labels, 0) for i, one in enumerate(s)]
