@@ -154,7 +154,7 @@ def _watch(state: State, stage: Stage, now: datetime) -> Move | None:
 
 
 def _stopped(state: State, stage: Stage, freezes: Sequence[Freeze], now: datetime) -> Move | None:
-    if not stage.raises or (stage.step == "shift" and stage.share_percent in state.commits):
+    if not rises(state, stage):
         return None
     until = now + timedelta(seconds=stage.every_seconds)
     if state.held is not None:
@@ -169,6 +169,11 @@ def _stopped(state: State, stage: Stage, freezes: Sequence[Freeze], now: datetim
         sentence = f"{stage.name} waits for a person's word: `lockgate resume`"
         return Move(kind="hold", stage=stage.name, reason="manual", sentence=sentence, until=until)
     return None
+
+
+def rises(state: State, stage: Stage) -> bool:
+    """Whether running this stage merges, or writes a higher share: only then do freezes matter."""
+    return stage.raises and not (stage.step == "shift" and stage.share_percent in state.commits)
 
 
 def frozen(freeze: Freeze, environment: str, now: datetime) -> bool:

@@ -12,7 +12,7 @@ from datetime import datetime
 import structlog
 
 from pipelines import errors
-from pipelines.decide import Move, decide
+from pipelines.decide import Move, current, decide, rises
 from pipelines.journal.events import Event, RollbackBegan, StageDone, StepRefused, Waited
 from pipelines.journal.state import State
 from pipelines.spec.types import Freeze, Platform, Release
@@ -54,14 +54,18 @@ class Assignment:
 
 
 def next_move(assignment: Assignment, state: State) -> Move:
-    """Decide; where the freezes cannot be read, everything is as if frozen."""
-    now = assignment.world.clock.now()
+    """Decide. The freezes are read where something is about to rise, and nowhere else."""
+    freezes = _freezes(assignment, state) if rises(state, current(state)) else ()
+    return decide(state, freezes, assignment.world.clock.now())
+
+
+def _freezes(assignment: Assignment, state: State) -> tuple[Freeze, ...]:
+    """What main says now; where it cannot be read, everything is as if frozen."""
     try:
-        freezes = assignment.freezes()
+        return assignment.freezes()
     except (errors.CouldNotTell, errors.InvalidInput) as error:
         reason = f"platform.yaml on main cannot be read, so nothing rises: {error}"
-        freezes = (Freeze.model_validate({"reason": reason, "from": state.started_at}),)
-    return decide(state, freezes, now)
+        return (Freeze.model_validate({"reason": reason, "from": state.started_at}),)
 
 
 def perform(assignment: Assignment, state: State, stage: Stage) -> Outcome:
