@@ -49,7 +49,7 @@ def test_the_settings_of_a_gate_are_in_its_table(gate: str) -> None:
     """Every key with its default, its bounds and what it means, and no key that is gone."""
     wanted = docs.settings_table(gate)
 
-    assert docs.kept(GATES, f"settings {gate}", wanted) == wanted
+    assert docs.kept(GATES, f"settings {gate}", wanted) == wanted, docs.HOW
 
 
 @pytest.mark.parametrize("gate", registry.GATES)
@@ -66,7 +66,7 @@ def test_the_verdicts_of_a_gate_are_in_its_table(gate: str) -> None:
     """Every situation with its verdict and reason, as the gate's docstring or table of rules has it."""
     wanted = docs.verdict_table(gate)
 
-    assert docs.kept(GATES, f"verdicts {gate}", wanted) == wanted
+    assert docs.kept(GATES, f"verdicts {gate}", wanted) == wanted, docs.HOW
     assert {row.split(" | ")[-2] for row in wanted.splitlines()[2:]} <= {status.name for status in Status}
 
 
@@ -74,7 +74,7 @@ def test_the_reasons_of_counting_are_in_their_table() -> None:
     """Every way in which an arm cannot be counted."""
     wanted = docs.gap_table()
 
-    assert docs.kept(GATES, "gaps", wanted) == wanted
+    assert docs.kept(GATES, "gaps", wanted) == wanted, docs.HOW
 
 
 @pytest.mark.parametrize("gate", registry.GATES)
@@ -134,7 +134,7 @@ def test_every_command_is_in_the_readme() -> None:
     """As --help shows it."""
     wanted = command_table()
 
-    assert docs.kept(README, "commands", wanted) == wanted
+    assert docs.kept(README, "commands", wanted) == wanted, docs.HOW
 
 
 def test_every_exit_code_is_in_the_readme() -> None:
