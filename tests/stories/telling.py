@@ -56,6 +56,11 @@ def at_zero(state: State, move: Move) -> bool:
     return state.zero_served is not None and state.ended is None
 
 
+def seen_at_zero(state: State, move: Move) -> bool:
+    """The same, and the metrics show it."""
+    return state.zero_seen is not None and state.ended is None
+
+
 # ---------------------------------------------------------------------------- telling
 
 

@@ -20,7 +20,7 @@ from tests.stories.town import MANIFESTS, MODEL
 def test_a_good_version_walks_the_whole_ladder_to_100(story: Story) -> None:
     """Judged in the preview, merged, 10, 25, 50, signed on the desk's page, 100; then all is tidied up."""
     town = story.town
-    town.write_rules(preview=True, approval=True, shares=[10, 25, 50, 100])
+    town.write_rules(preview=True, approval={}, shares=[10, 25, 50, 100])
     before = town.on_main()
     candidate = town.version()
     pages = []
@@ -79,7 +79,7 @@ def test_a_good_version_walks_the_whole_ladder_to_100(story: Story) -> None:
 def test_the_first_version_of_a_model_is_approved_before_the_merge(story: Story) -> None:
     """With nothing to fall back on, people say yes before any request can reach it; then 100 at once."""
     town = story.town
-    town.write_rules(approval=True)
+    town.write_rules(approval={})
     candidate = town.version()
     assert town.split() == {}
 

@@ -62,18 +62,21 @@ class Town(Rehearsal):
         self,
         *,
         preview: bool = False,
-        approval: bool = False,
+        approval: Mapping[str, Any] | None = None,
         gates: Mapping[str, Any] | None = None,
         freezes: list[dict[str, Any]] | None = None,
         reviews: int = 0,
         **tier: Any,
     ) -> str:
-        """platform.yaml with the quick tier; ``gates`` are added to its own, ``tier`` replaces keys."""
+        """platform.yaml with the quick tier; ``gates`` are added to its own, ``tier`` replaces keys.
+
+        With ``approval`` ({} will do) a change is needed; it is asked about every second.
+        """
         document = yaml.safe_load(super().platform_text())
         quick = copy.deepcopy(dict(TIER)) | tier
         quick["gates"] |= dict(gates or {})
-        if approval:
-            quick |= {"approval": APPROVAL}
+        if approval is not None:
+            quick |= {"approval": {**APPROVAL, **approval}}
             quick["gates"].setdefault("approval", {})
         if not preview:
             del document["environments"]["prod"]["preview"]
@@ -173,6 +176,14 @@ class Town(Rehearsal):
         self.sign("rita", number, "approved", "read and agreed")
         self.sign("carol", number, "approved")
 
+    def turn(self, percent: int) -> None:
+        """Somebody at the router gives the newest revision this percentage, whatever anybody asked for."""
+        dump = requests.get(f"{self.router.admin_url}/config_dump", timeout=10).json()
+        ports = {name: port for name, port in _ports(dump).items() if name.startswith(f"{SERVICE}-")}
+        older, newest = sorted(f"{settings.TENANT}-prod/{revision}" for revision in self.split())
+        split = {older: (ports[older], 100 - percent), newest: (ports[newest], percent)}
+        self.router.route(SERVICE, split)
+
     # --------------------------------------------------------------------- what is seen
 
     def on_main(self) -> Serves | None:
@@ -213,6 +224,17 @@ def _token(page: str) -> str:
     found = re.search(r'name="token" value="([0-9a-f]+)"', page)
     assert found, "a form without its token"
     return found[1]
+
+
+def _ports(dump: Mapping[str, Any]) -> dict[str, int]:
+    """Cluster -> port of its one server."""
+    found = {}
+    for config in dump["configs"]:
+        for entry in config.get("dynamic_active_clusters", []):
+            (group,) = entry["cluster"]["load_assignment"]["endpoints"]
+            address = group["lb_endpoints"][0]["endpoint"]["address"]["socket_address"]
+            found[entry["cluster"]["name"]] = address["port_value"]
+    return found
 
 
 def _routes(dump: Mapping[str, Any]) -> list[dict[str, Any]]:
