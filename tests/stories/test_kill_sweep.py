@@ -18,46 +18,20 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from pipelines.config import Secrets
 from pipelines.journal.state import State
 from pipelines.rehearsal.server import LoopbackServer
-from pipelines.rehearsal.world import Rehearsal
-from pipelines.spec.types import Version
-from pipelines.steps.recorder import Recorder
-from pipelines.steps.start import Wish, start
-from pipelines.wiring import Desktop, SystemClock
+from pipelines.rehearsal.training import Faults
+from tests.stories.telling import Story, Told
+from tests.stories.town import Town
 
 SECONDS = 420.0
 WRITES = ("POST", "PUT", "PATCH", "DELETE")
-
-
-class Small(Rehearsal):
-    """A world in which a promotion takes seconds: two shares, quick looks, patient objectives."""
-
-    def platform_text(self) -> str:
-        """platform.yaml with such a tier."""
-        platform = yaml.safe_load(super().platform_text())
-        tier = platform["tiers"]["regulated"]
-        tier["shares"] = [50, 100]
-        tier["bake"] = {"minimum": "2s", "maximum": "5m", "look_every": "1s", "warm_up": "1s"}
-        tier["soak"] = "1s"
-        tier["hold_budget"] = "5m"
-        for gate in ("evaluation", "load"):
-            tier["gates"].pop(gate)
-        return str(yaml.safe_dump(platform))
-
-    def release_text(self, version: str) -> str:
-        """release.yaml with objectives that a busy machine keeps."""
-        release = yaml.safe_load(super().release_text(version))
-        release["gates"] = {}
-        release["slo"]["latency"]["threshold_ms"] = 500.0
-        return str(yaml.safe_dump(release))
 
 
 class Boundary:
@@ -108,17 +82,13 @@ class Boundary:
 class Lives:
     """An engine that may be killed and started again as often as one likes."""
 
-    def __init__(self, world: Rehearsal, promotion: str) -> None:
-        settings = {
-            **world.environment,
-            "folder": str(world.folder / "clones" / "engine"),
-            "promotion": promotion,
-        }
+    def __init__(self, told: Told, folder: Path) -> None:
+        settings = {**told.town.environment, "folder": str(folder), "promotion": told.promotion}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.stories.forked"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=(world.folder / "engine.log").open("ab"),
+            stderr=subprocess.DEVNULL,
             text=True,
         )
         self._say(json.dumps(settings))
@@ -157,94 +127,51 @@ class Lives:
         self._process.wait(10)
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Small]:
-    """A small world with v1 serving."""
-    artifacts = tmp_path_factory.getbasetemp().parent / "artifacts"
-    with Small(tmp_path_factory.mktemp("world"), artifacts=artifacts, rps=150.0) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def boundary(world: Small) -> Boundary:
-    """The boundary around the forge, the desk and Argo CD."""
-    return Boundary((world.forge, world.desk, world.argocd))
-
-
-@pytest.fixture(autouse=True)
-def people(world: Small) -> Iterator[None]:
+@contextmanager
+def people_approve(town: Town) -> Iterator[None]:
     """Rita and Carol approve whatever change asks them."""
     stop = threading.Event()
 
     def approve() -> None:
         while not stop.wait(0.2):
-            for change, login in itertools.product(world.desk.changes(), ("rita", "carol")):
+            for change, login in itertools.product(town.desk.changes(), ("rita", "carol")):
                 try:
-                    world.desk.decide(change["number"], login, "approved")
-                except Exception:
+                    town.desk.decide(change["number"], login, "approved")
+                except Exception:  # not asked yet, or asked no more
                     continue
 
     thread = threading.Thread(target=approve, daemon=True)
     thread.start()
-    yield
-    stop.set()
-    thread.join()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
-def desktop(world: Small) -> Desktop:
-    """How this test looks at the repository."""
-    return Desktop(
-        git_url=world.forge.git_url,
-        git_token=world.environment["LOCKGATE_GIT_TOKEN"],
-        folder=world.folder / "clones" / "test",
-        secrets=Secrets(world.environment),
-        clock=SystemClock(),
-    )
+def milestones(told: Told) -> int:
+    """Lines of the journal that a repeated look does not add to."""
+    return sum(line.event.kind not in ("judged", "waited") for line in told.lines)
 
 
-def begin(world: Small, label: str) -> str:
-    """Start a promotion of a version; its id."""
-    here = desktop(world)
-    repository = here.repository()
-    catalogue = world.catalogue
-    wish = Wish(
-        model=catalogue.model,
-        environment="prod",
-        version=Version(label=label, uri=catalogue.uri(label), digest=catalogue.digest(label)),
-        requested_by="dana",
-        reason="kill sweep",
-    )
-    promotion = start(wish, repository, here.journals(repository), here.clock)
-    assert isinstance(promotion, str)
-    return promotion
-
-
-def look(world: Small, promotion: str) -> tuple[State, int]:
-    """The promotion as its journal says, and its milestones: a look that is told again is none."""
-    here = desktop(world)
-    recorder = Recorder(here.journals(here.repository()), here.clock, promotion, "test")
-    state = recorder.read()
-    assert state is not None
-    return state, sum(line.event.kind not in ("judged", "waited") for line in recorder.lines)
-
-
-def sweep(world: Small, boundary: Boundary, promotion: str) -> tuple[State, int]:
-    """Kill at every boundary until the promotion has ended; its state, and how many lives it took."""
-    lives = Lives(world, promotion)
+def sweep(told: Told, folder: Path) -> tuple[State, int, Counter[str]]:
+    """Kill at every boundary until the promotion has ended: its state, its lives, where it was killed."""
+    town = told.town
+    boundary = Boundary((town.forge, town.desk, town.argocd))
+    lives = Lives(told, folder)
     deadline = time.monotonic() + SECONDS
-    reached, n, before, count = look(world, promotion)[1], 1, True, 0
+    reached, n, before, count = milestones(told), 1, True, 0
     try:
         while True:
             assert time.monotonic() < deadline, f"still not ended after {count} lives"
             boundary.arm(n, before=before, kill=lives.kill)
             code = lives.live()
             count += 1
-            state, milestones = look(world, promotion)
-            if state.ended is not None:
-                return state, count
+            if told.state.ended is not None:
+                return told.state, count, boundary.points
             assert code == -signal.SIGKILL, f"the engine ended by itself with {code}"
-            if milestones > reached:  # what was done is written down: the next boundaries are new ones
-                reached, n, before = milestones, 1, True
+            if milestones(told) > reached:  # what was done is written down: the next boundaries are new ones
+                reached, n, before = milestones(told), 1, True
             elif before:
                 before = False
             else:
@@ -254,89 +181,69 @@ def sweep(world: Small, boundary: Boundary, promotion: str) -> tuple[State, int]
         lives.close()
 
 
-def machine_commits(world: Small, promotion: str) -> Counter[str]:
-    """How often each stage was committed on main."""
-    git = ["git", "--git-dir", str(world.forge.world.content.path), "log", "--first-parent", "main"]
-    shown = (
-        "%(trailers:key=Lockgate-Promotion,valueonly,separator=%x20)|%(trailers:key=Lockgate-Stage,valueonly)"
-    )
-    log = subprocess.run([*git, f"--format={shown}"], capture_output=True, text=True, check=True).stdout
-    pairs = (line.split("|", 1) for line in log.splitlines() if "|" in line)
-    return Counter(stage.strip() for of, stage in pairs if of.strip() == promotion)
-
-
-def pull_requests(world: Small, promotion: str) -> int:
-    """How many pull requests the promotion has."""
-    pulls = json.loads((Path(world.folder) / "forge" / "forge.json").read_text())["pulls"]
-    pulls = pulls.values() if isinstance(pulls, dict) else pulls
-    return sum(promotion in json.dumps(pull) for pull in pulls)
+def report(capsys: pytest.CaptureFixture[str], lives: int, points: Counter[str]) -> None:
+    """Print what was swept."""
+    with capsys.disabled():
+        print(f"\n{lives} lives, killed {sum(points.values())} times at {len(points)} different boundaries")
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(SECONDS + 60)
 def test_killed_at_every_boundary_a_good_version_is_promoted_once(
-    world: Small, boundary: Boundary, capsys: pytest.CaptureFixture[str]
+    story: Story, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One pull request, one change, every share once, promoted."""
-    promotion = begin(world, "v2")
+    """With preview and approval: one pull request, one change, every share once, promoted."""
+    story.town.write_rules(
+        preview=True, approval={}, preview_at_most="30m", sync_at_most="30m", hold_budget="30m"
+    )
+    told = story.promote(story.town.trained("v2"), seconds=SECONDS)
 
-    state, lives = sweep(world, boundary, promotion)
+    with people_approve(story.town):
+        state, lives, points = sweep(told, tmp_path / "engine")
 
     assert state.ended is not None
     assert "promoted" == state.ended.outcome
-    assert 1 == pull_requests(world, promotion)
-    assert 1 == len(world.desk.changes())
-    commits = machine_commits(world, promotion)
-    assert {
-        "preview": 1,
-        "merge": 1,
-        "shift-50": 1,
-        "shift-100": 1,
-        "finish": 1,
-        "preview-removed": 1,
-    } == commits
-    with capsys.disabled():
-        print(f"\n{lives} lives, killed at {len(boundary.points)} different boundaries")
+    assert 1 == len(story.town.desk.changes())
+    story.holds()
+    report(capsys, lives, points)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(SECONDS + 60)
 def test_killed_at_every_boundary_a_bad_version_goes_back_once(
-    world: Small, boundary: Boundary, capsys: pytest.CaptureFixture[str]
+    story: Story, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """v5 fails 5 % of its requests: whatever is killed, it ends at 0."""
-    promotion = begin(world, "v5")
-    changes = len(world.desk.changes())
+    """A third of its answers are errors: whatever is killed, it ends at 0."""
+    story.town.write_rules(preview_at_most="30m", sync_at_most="30m", hold_budget="30m")
+    told = story.promote(story.town.version(Faults(error_percent=33.0)), seconds=SECONDS)
 
-    state, lives = sweep(world, boundary, promotion)
+    state, lives, points = sweep(told, tmp_path / "engine")
 
     assert state.ended is not None
     assert "rolled_back" == state.ended.outcome
-    assert 1 == pull_requests(world, promotion)
-    assert changes == len(world.desk.changes())
-    commits = machine_commits(world, promotion)
-    assert {"preview": 1, "merge": 1, "shift-50": 1, "roll_back": 1, "preview-removed": 1} == commits
-    with capsys.disabled():
-        print(f"\n{lives} lives, killed at {len(boundary.points)} different boundaries in all")
+    story.holds(erring=True)
+    report(capsys, lives, points)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(SECONDS + 60)
-def test_killed_at_random_instants_a_version_is_promoted_once(world: Small) -> None:
+def test_killed_at_random_instants_a_version_is_promoted_once(story: Story, tmp_path: Path) -> None:
     """Twenty lives of random length, then one to the end."""
-    promotion = begin(world, "v3")
-    lives = Lives(world, promotion)
+    story.town.write_rules(preview=True, approval={}, preview_at_most="30m", sync_at_most="30m")
+    told = story.promote(story.town.version(), seconds=SECONDS)
+    lives = Lives(told, tmp_path / "engine")
     dice = random.Random(20261121)
-    for _ in range(20):
-        if lives.live(at_most_seconds=dice.uniform(0.05, 1.5)) == 0:
-            break
-    try:
-        lives.live(at_most_seconds=SECONDS)
-    finally:
-        lives.close()
 
-    state, _ = look(world, promotion)
-    assert state.ended is not None
-    assert "promoted" == state.ended.outcome
-    assert 1 == pull_requests(world, promotion)
-    assert {1} == set(machine_commits(world, promotion).values())
+    with people_approve(story.town):
+        try:
+            for _ in range(20):
+                if lives.live(at_most_seconds=dice.uniform(0.05, 1.5)) == 0:
+                    break
+            lives.live(at_most_seconds=SECONDS)
+        finally:
+            lives.close()
+
+    ended = told.state.ended
+    assert ended is not None
+    assert "promoted" == ended.outcome
+    story.holds()
