@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from pipelines.cli.session import Session, command
-from pipelines.errors import CouldNotTell, InvalidInput, LockgateError
+from pipelines.errors import CouldNotTell, LockgateError, SpecInvalid
 
 if TYPE_CHECKING:
+    from pipelines.cli.tree import MainTree
     from pipelines.ports import Finding
     from pipelines.spec.types import Platform, Release
     from pipelines.wiring import Diagnoses
@@ -17,13 +20,15 @@ COULD_NOT_TELL = 5
 
 
 @command()
-def doctor(session: Session) -> int:
+@click.argument("model", required=False)
+def doctor(session: Session, model: str | None) -> int:
     """Ask every outside system for reach, rights and version.
 
     Asks git, then whatever main's platform.yaml names: forge, change desk, registry, each environment's
-    Argo CD and metrics. Nothing is changed. Exit code 0 when all is good, else 5.
+    Argo CD and metrics. Where Argo CD has an application per model, that of MODEL is asked about (by default
+    the first model's). Nothing is changed. Exit code 0 when all is good, else 5.
     """
-    rows = list(_rows(session))
+    rows = list(_rows(session, model))
     good = all(finding.good is True for _, finding in rows)
     if session.as_json:
         session.data("doctor", {"good": good, "findings": [_data(session, name, one) for name, one in rows]})
@@ -50,13 +55,14 @@ def _data(session: Session, name: str, finding: Finding) -> dict[str, Any]:
     }
 
 
-def _rows(session: Session) -> Iterator[tuple[str, Finding]]:
+def _rows(session: Session, model: str | None) -> Iterator[tuple[str, Finding]]:
     from pipelines import wiring
+    from pipelines.cli.tree import MainTree
 
     yield from _asked("git", session.desktop.repository)
     try:
-        platform, releases = _written(session)
-    except (InvalidInput, CouldNotTell) as error:
+        platform, releases = _written(MainTree(session.desktop.repository()), model)
+    except (SpecInvalid, CouldNotTell) as error:
         yield (
             "platform.yaml",
             _bad("platform.yaml", "settings", error, "correct it: `lockgate lint` names each"),
@@ -68,23 +74,24 @@ def _rows(session: Session) -> Iterator[tuple[str, Finding]]:
         yield "secrets", finding
 
 
-def _written(session: Session) -> tuple[Platform, Sequence[Release]]:
-    """platform.yaml on main and the releases beside it that can be read."""
-    from pipelines.cli.tree import PLATFORM
-    from pipelines.spec.read import RELEASE_FILE, read_all, read_platform
+def _written(tree: MainTree, model: str | None) -> tuple[Platform, tuple[Release, ...]]:
+    """platform.yaml on main, and the release whose applications are asked about; none where there is none.
 
-    repository = session.desktop.repository()
-    text = repository.read(PLATFORM, "main") or ""
-    platform = read_platform(text)
-    files = {
-        path: one for path, one in repository.files("models", "main").items() if RELEASE_FILE.fullmatch(path)
-    }
-    try:
-        return platform, tuple(read_all({PLATFORM: text, **files})[1].values())
-    except InvalidInput as error:
-        bad = {problem.file for problem in error.problems}
-        good = {path: one for path, one in files.items() if path not in bad}
-        return platform, tuple(read_all({PLATFORM: text, **good})[1].values())
+    Raises:
+        SpecInvalid: platform.yaml cannot be used, or the release cannot.
+        InvalidInput: there is no such model.
+    """
+    from pipelines.cli.choosing import unknown_model
+    from pipelines.cli.tree import PLATFORM
+    from pipelines.spec.read import read_platform, read_release
+
+    platform, models = read_platform(tree.read(PLATFORM) or ""), tree.models()
+    if model is not None and model not in models:
+        raise unknown_model(model, models)
+    for name in [model] if model else models[:1]:
+        path = f"models/{name}/release.yaml"
+        return platform, (read_release(tree.read(path) or "", path, platform),)
+    return platform, ()
 
 
 def _asked(name: str, make: Callable[[], Diagnoses]) -> Iterator[tuple[str, Finding]]:

@@ -145,7 +145,8 @@ def _command() -> str:
 @command()
 @click.argument("promotion")
 @click.option("--requested-by", metavar="NAME", help="Your login.  [env: LOCKGATE_PERSON]")
-def retry(session: Session, promotion: str, requested_by: str | None) -> int:
+@click.option("--detach", is_flag=True, help="Begin a new one and return; another driver moves it.")
+def retry(session: Session, promotion: str, requested_by: str | None, detach: bool) -> int:
     """Drive a promotion on, or start one that failed again.
 
     PROMOTION is an id, or a model whose newest promotion is meant. One that is under way is driven from
@@ -165,7 +166,7 @@ def retry(session: Session, promotion: str, requested_by: str | None) -> int:
     person = session.person(requested_by, "--requested-by")
     reason = f"{started.reason} (again, after {state.promotion})"
     version = Version(**started.candidate)
-    return _begin(session, book, started.model, started.environment, version, person, reason, detach=False)
+    return _begin(session, book, started.model, started.environment, version, person, reason, detach=detach)
 
 
 @command()
