@@ -105,6 +105,11 @@ class Context:
         """The promotion's branch."""
         return f"lockgate/{self.state.promotion}"
 
+    @property
+    def first_share(self) -> int:
+        """The share the pull request brings: 0, or 100 where nothing serves yet that could be split with."""
+        return 100 if self.state.plan.first else 0
+
     def serves(self, share_percent: int) -> Serves:
         """What the environment should serve while the candidate has this share."""
         return Serves(

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from gates.contract import Status, Verdict
-from pipelines.render import verdict_table
-from pipelines.steps.contract import Context, Done, Outcome
+from pipelines.render import render, verdict_table
+from pipelines.steps.contract import Context, Done, Outcome, Refused
 from pipelines.steps.judging import ask, outcome, question
-from pipelines.steps.serving import look, manifests
+from pipelines.steps.serving import differing, look, manifests
 
 StatusState = Literal["success", "pending", "failure", "error"]
 STATES: Mapping[Status, StatusState] = {
@@ -33,11 +33,18 @@ def run(context: Context) -> Outcome:
         context.arm("candidate", previewed.revision, previewed.url) if previewed else context.arm("candidate")
     )
     assert candidate is not None  # noqa: S101 - a promotion always has a candidate
+    environment = context.state.started.environment
+    files = manifests(context, environment, proposed.head_sha)
+    wanted = render(context.release, environment, context.environment, context.serves(context.first_share))
+    if others := differing(wanted, files):
+        return Refused(
+            reason="head_differs", sentence=f"the pull request does not say what was asked for in {others}"
+        )
     asked = question(
         context,
         context.stage,
         commit=proposed.head_sha,
-        files=manifests(context, context.state.started.environment, proposed.head_sha),
+        files=files,
         candidate=candidate,
         stable=context.arm("stable", url=_live_url(context)),
         since=context.now,

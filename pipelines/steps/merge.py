@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pipelines import ports
 from pipelines.journal.events import Merged
+from pipelines.steps import approve
 from pipelines.steps.contract import Context, Done, NotYet, Outcome, Refused
 
 
@@ -28,6 +29,12 @@ def run(context: Context) -> Outcome:
         return _adopt(context, pull.merge_sha, pull.merged_by or "somebody")
     if missing := _missing_reviews(context, pull):
         return missing
+    if (
+        context.state.plan.first
+        and context.state.plan.needs_approval
+        and (no := approve.check_again(context))
+    ):
+        return no
     return _merge(context, pull)
 
 

@@ -52,10 +52,8 @@ def run(context: Context) -> Outcome:
 def changes(context: Context) -> dict[str, str | None]:
     """The files of the pull request: manifests, and release.yaml where it does not name the candidate yet."""
     environment = context.state.started.environment
-    share = 100 if context.state.plan.first else 0
-    files: dict[str, str | None] = dict(
-        render(context.release, environment, context.environment, context.serves(share))
-    )
+    wanted = render(context.release, environment, context.environment, context.serves(context.first_share))
+    files: dict[str, str | None] = dict(wanted)
     path = f"models/{context.release.model}/release.yaml"
     written = context.world.repository.read(path, context.state.started.base)
     if written is not None:

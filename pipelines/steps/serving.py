@@ -95,6 +95,12 @@ def written(context: Context, stage: str, environment: str, wanted: Mapping[str,
     return found.sha
 
 
+def differing(expected: Mapping[str, str], found: Mapping[str, str]) -> str:
+    """The files that are not as expected, in words; "" when all are."""
+    paths = expected.keys() | found.keys()
+    return ", ".join(sorted(path for path in paths if expected.get(path) != found.get(path)))
+
+
 def emptied(context: Context, environment: str) -> dict[str, str | None]:
     """Changes that remove the model's manifests; a note stays: from a missing path Argo CD prunes nothing."""
     note = {f"{folder(context, environment)}/README.md": "Nothing of this model is served here.\n"}

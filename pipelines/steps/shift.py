@@ -11,7 +11,7 @@ from pipelines.journal.state import Served
 from pipelines.render import check_change, namespace, render, serves_of
 from pipelines.steps import approve
 from pipelines.steps.contract import Context, Done, NotYet, Outcome, Refused
-from pipelines.steps.serving import InForce, bring, manifests, written
+from pipelines.steps.serving import InForce, bring, differing, manifests, written
 
 
 def run(context: Context) -> Outcome:
@@ -71,19 +71,14 @@ def _commit(context: Context, share: int) -> str | NotYet | Refused:
 
 def undisturbed(context: Context, at_main: dict[str, str]) -> Refused | None:
     """Main still holds what this promotion wrote last; anything else is a hand we do not overrule."""
-    last = context.serves(100 if context.state.plan.first else context.state.share_percent)
+    last = context.serves(context.state.share_percent or context.first_share)
     expected = render(context.release, context.state.started.environment, context.environment, last)
-    if at_main == expected:
+    others = differing(expected, at_main)
+    if not others:
         return None
     held = serves_of(at_main)
     by = f"it holds {held.promotion or 'nothing of ours'}" if held else "it holds no record of ours"
-    differing = sorted(
-        path for path in expected.keys() | at_main.keys() if expected.get(path) != at_main.get(path)
-    )
-    return Refused(
-        reason="main_changed",
-        sentence=f"main was changed by another hand in {', '.join(differing)}; {by}",
-    )
+    return Refused(reason="main_changed", sentence=f"main was changed by another hand in {others}; {by}")
 
 
 def see(context: Context, served: Served, *, seen: bool) -> Outcome:
