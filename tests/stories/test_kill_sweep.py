@@ -123,8 +123,10 @@ class Lives:
     def close(self) -> None:
         """End the process that forks."""
         assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.close()
         self._process.wait(10)
+        self._process.stdout.close()
 
 
 @contextmanager
