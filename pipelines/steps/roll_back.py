@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from pipelines import errors
-from pipelines.journal.events import Ended, ShareCommitted, ShareServed
+from pipelines.journal.events import Ended, Merged, ShareCommitted, ShareServed
 from pipelines.journal.events import Outcome as Ending
 from pipelines.render import render
 from pipelines.steps.contract import Context, Done, NotYet, Outcome, Refused
@@ -52,7 +52,11 @@ def _reached_main(context: Context) -> bool:
     proposed = context.state.proposed
     if proposed is None:
         return False
-    return context.world.forge.pull_request(proposed.pull_request).state == "merged"
+    pull = context.world.forge.pull_request(proposed.pull_request)
+    if pull.state != "merged":
+        return False
+    context.record(Merged(commit=pull.merge_sha, by=pull.merged_by or "somebody"))
+    return True
 
 
 def _to_zero(context: Context) -> Outcome | None:
@@ -143,9 +147,11 @@ def _see_zero(context: Context) -> NotYet | Refused | None:
 
 def _close_pull_request(context: Context) -> None:
     proposed = context.state.proposed
-    if proposed is not None and context.state.merged is None:
+    if proposed is None:
+        return
+    if context.state.merged is None:
         context.world.forge.close(proposed.pull_request)
-        context.world.repository.delete_branch(context.branch)
+    context.world.repository.delete_branch(context.branch)
 
 
 def _close_change(context: Context) -> None:
