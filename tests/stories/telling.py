@@ -77,8 +77,12 @@ class Clock(SystemClock):
 
     def sleep(self, seconds: float) -> None:
         """Wait."""
-        assert time.monotonic() < self._deadline, "the story does not end"
+        assert not self.over(by_seconds=5.0), "the story does not end, and no move is told"
         super().sleep(seconds)
+
+    def over(self, *, by_seconds: float = 0.0) -> bool:
+        """Whether the story's time is up."""
+        return time.monotonic() > self._deadline + by_seconds
 
 
 @dataclass(slots=True)
@@ -109,8 +113,8 @@ class Told:
         return state
 
     def _hear(self, state: State, move: Move) -> None:
-        self.clock.sleep(0.0)
         self.moves.append(move)
+        assert not self.clock.over(), f"the story does not end:\n{self.story()}\n{state.waits}"
         for one in [one for one in self.acts if one[0](state, move)]:
             self.acts.remove(one)
             try:
@@ -222,6 +226,8 @@ class Story:
             assert commit.trailers["Lockgate-Share"].isdecimal()
         if state.ended.outcome != "promoted":
             assert state.share_percent == 0
+        if not state.ended.left_undone:
+            assert self.town.git("oscar").head(f"lockgate/{told.promotion}") is None, "a branch is left"
 
     def _serves_as_written(self) -> None:
         """Main, Envoy and the callers agree on who serves."""
