@@ -165,7 +165,7 @@ class ArgoCdDeployer:
         try:
             version = text(self._call("GET", "/api/version"), "Version")
             application = self._read(refresh=False)
-        except CouldNotTell as problem:
+        except (CouldNotTell, NotYet) as problem:
             what = "rights" if isinstance(problem, AccessDenied) else "reach"
             advice = "Check argocd.url, the project and application names, and the token's role."
             return (_finding(what, False, str(problem), advice),)
@@ -251,6 +251,9 @@ class ArgoCdDeployer:
             raise AccessDenied(
                 _SYSTEM, f"{where}: {declined}; the token needs applications get and sync"
             ) from declined
+        if declined.http == 404:  # an ApplicationSet makes it some time after the first commit of a model
+            sentence = f"{where} is not there yet: {declined}; an ApplicationSet or a person has to make it"
+            raise NotYet("no_application", sentence, 10.0) from declined
         raise Misbehaved(_SYSTEM, f"{where}: HTTP {declined.http}: {declined}") from declined
 
     def _object(self, group: str, version: str, kind: str, namespace: str, name: str) -> Object | None:

@@ -230,8 +230,6 @@ def test_an_answer_that_names_another_commit_is_refused(world: World) -> None:
     [
         ("nonsense", {}, AccessDenied, "token is malformed"),
         ("token-viewer", {}, AccessDenied, "applications, sync, gated/prod"),
-        ("token-promoter", {"application": "absent"}, Misbehaved, '"absent" not found'),
-        ("token-promoter", {"project": "other"}, Misbehaved, '"prod" not found'),
     ],
 )
 def test_missing_rights_are_no_answer(
@@ -241,6 +239,19 @@ def test_missing_rights_are_no_answer(
     sha = world.git.commit(knative("v1"))
     with pytest.raises(error, match=words):
         client(world, token=token, **changes).sync(sha)
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"), [({"application": "absent"}, "absent"), ({"project": "other"}, "prod")]
+)
+def test_an_application_that_is_not_there_yet_is_waited_for(
+    world: World, changes: dict[str, str], name: str
+) -> None:
+    """An ApplicationSet makes it some time after the first commit of a model."""
+    sha = world.git.commit(knative("v1"))
+    with pytest.raises(NotYet, match=f'"{name}" not found') as found:
+        client(world, **changes).sync(sha)
+    assert found.value.reason == "no_application"
 
 
 # ---------------------------------------------------------------------------------- faults
