@@ -35,10 +35,10 @@ def status(session: Session, promotion: str | None, watch: bool) -> int:
     from pipelines.cli.book import Book
 
     book = Book(session)
+    if watch:
+        return _watch(session, book, promotion or _only_open(book))
     if promotion is None:
         return _all(session, book)
-    if watch:
-        return _watch(session, book, promotion)
     state = book.find(promotion).state
     move = book.move(state)
     if session.as_json:
@@ -46,6 +46,19 @@ def status(session: Session, promotion: str | None, watch: bool) -> int:
     else:
         session.show(_tree(state, move, book.now))
     return 0
+
+
+def _only_open(book: Book) -> str:
+    """The one promotion under way.
+
+    Raises:
+        InvalidInput: there is none, or several.
+    """
+    opened = [entry.state.promotion for entry in book.entries(lambda state: state.ended is None)]
+    if len(opened) != 1:
+        advice = f"name one: {', '.join(opened)}" if opened else "`lockgate history` shows what was"
+        raise mistake("PROMOTION", f"{len(opened) or 'no'} promotions are under way", advice)
+    return opened[0]
 
 
 def _all(session: Session, book: Book) -> int:

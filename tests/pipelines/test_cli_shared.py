@@ -9,6 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -353,6 +357,16 @@ def test_watching_ends_with_the_promotion(office: Office) -> None:
     assert office("status", "watched", "-w", "--json").json["promotions"][0]["outcome"] == "aborted"
 
 
+def test_watching_needs_to_know_which(office: Office) -> None:
+    """With several under way one has to be named."""
+    first, second = office.journal("seen"), office.journal("seen-too")
+    ran = office("status", "-w")
+
+    assert ran.code == 3
+    assert first in ran.err
+    assert second in ran.err
+
+
 def test_history_is_newest_first_and_says_who_and_how_long(office: Office) -> None:
     """With outcome, requester, approvers, duration, reason."""
     older = office.journal("past", e.Ended(outcome="refused", sentence="no"))
@@ -461,6 +475,28 @@ def test_retry_drives_an_open_promotion_to_its_end(office: Office) -> None:
     assert "goes on from where it is" in ran.out
     assert "v38 is at 0 %: dana ended it: not today" in ran.out
     assert f"lockgate evidence {promotion}" in ran.out
+
+
+def test_an_interrupted_drive_says_how_to_go_on(office: Office) -> None:
+    """Ctrl-C loses nothing: exit code 130, and the command that continues."""
+    office.model("interrupted")
+    promotion = office("promote", "interrupted", *SPELLED, *DETACHED).out.splitlines()[0]
+    code = "from pipelines.cli import main; main()"
+    environment = {**os.environ, **office.shell.environment, "PYTHONUNBUFFERED": "1"}
+    driver = subprocess.Popen(
+        [sys.executable, "-c", code, "retry", promotion], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, env=environment, cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    with driver:
+        assert driver.stdout is not None
+        told = next(line for line in driver.stdout if "preview waits" in line)
+        driver.send_signal(signal.SIGINT)
+        rest = driver.stdout.read()
+
+    assert driver.returncode == 130, told + rest
+    assert f"nothing is lost. `lockgate retry {promotion}` goes on from here" in rest
+    assert "Traceback" not in rest
+    assert office("abort", promotion).code == 0
 
 
 def test_retry_of_one_that_failed_begins_another(office: Office) -> None:
