@@ -16,6 +16,11 @@ from pipelines.spec.types import Release, Version
 TITLE_CHARACTERS = 160
 """The length of a short description in ServiceNow, and a bound for titles of pull requests."""
 
+DESCRIPTION_CHARACTERS = 4000
+"""The length of a description in ServiceNow."""
+MOST_VERDICTS = 8
+"""So many verdicts, the latest, are told in a description; fewer where they do not fit."""
+
 
 def pull_request_text(
     *,
@@ -52,19 +57,24 @@ def change_text(
     manifest_digest: str,
     commit: str,
     pull_request_url: str,
+    verdicts: Sequence[Verdict] = (),
 ) -> tuple[str, str]:
     """Short description and description of a change request: exactly what its approval covers."""
     values = _about(promotion, release, environment_name, stable, candidate, shares, gates)
-    description = fill(
-        "change_request.txt.j2",
-        **values,
-        requested_by=requested_by,
-        reason=reason,
-        correlation_id=correlation_id,
-        manifest_digest=manifest_digest,
-        commit=commit,
-        pull_request_url=pull_request_url,
-    )
+    for shown in range(min(MOST_VERDICTS, len(verdicts)), -1, -1):
+        description = fill(
+            "change_request.txt.j2",
+            **values,
+            requested_by=requested_by,
+            reason=reason,
+            correlation_id=correlation_id,
+            manifest_digest=manifest_digest,
+            commit=commit,
+            pull_request_url=pull_request_url,
+            verdicts=verdicts[len(verdicts) - shown :],
+        )
+        if len(description) <= DESCRIPTION_CHARACTERS:
+            break
     return f"{_title(release, environment_name, candidate)} at 100 %", description
 
 

@@ -10,9 +10,10 @@ import hashlib
 from dataclasses import replace
 from datetime import timedelta
 
-from gates.contract import Question
+from gates.contract import Question, Verdict
 from pipelines import ports
 from pipelines.journal.events import ChangeIntended, ChangeOpened
+from pipelines.journal.state import verdicts_of
 from pipelines.render import change_text, manifest_digest, render
 from pipelines.steps.contract import Context, Done, NotYet, Outcome, Refused
 from pipelines.steps.judging import ask, outcome, question
@@ -94,6 +95,7 @@ def _request(context: Context, identity: str) -> ports.ChangeRequest:
         manifest_digest=manifest_digest(covered_files(context)),
         commit=context.state.commit_of("approve"),
         pull_request_url=context.state.proposed.url if context.state.proposed else "",
+        verdicts=_so_far(context),
     )
     return ports.ChangeRequest(
         correlation_id=identity,
@@ -108,6 +110,12 @@ def _request(context: Context, identity: str) -> ports.ChangeRequest:
         start=context.now,
         end=context.now + timedelta(seconds=desk.window),
     )
+
+
+def _so_far(context: Context) -> tuple[Verdict, ...]:
+    """What the gates said of this candidate, the latest verdict of each at each stage, oldest stage first."""
+    stages = context.state.plan.before("approve")
+    return tuple(verdict for stage in stages for verdict in verdicts_of(context.state, stage.name).values())
 
 
 def _question(context: Context) -> Question:

@@ -6,6 +6,7 @@ The Markdown is judged by its own rules of code spans; no renderer is at hand.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from gates.contract import Status, Subject, Verdict
 from pipelines.render import change_text, pull_request_text, verdict_table
 from pipelines.render.engine import MAX_CHARACTERS, NOTHING, cell, code, fold, quote
+from tests import plans
 from tests.examples import PROMOTION, V1, V2, release, unchecked, version
 
 COMMON: dict[str, Any] = {
@@ -165,6 +167,18 @@ def test_hostile_words_cannot_pose_as_lines_of_the_change() -> None:
     assert "[code]" not in text.lower()
 
 
+def test_the_change_says_what_the_gates_said() -> None:
+    """One line each, with the status and the sentence; without any, no heading."""
+    said = [plans.verdict("policy", "judge", Status.PASS), plans.verdict("slo", "bake-10", Status.PASS)]
+    _, text = change_text(**{**CHANGE, "verdicts": said})
+
+    assert (
+        "WHAT THE GATES SAID\npolicy, judge: PASS, policy says PASS\nslo, bake-10: PASS, slo says PASS\n\n"
+        in text
+    )
+    assert "WHAT THE GATES SAID" not in change_text(**CHANGE)[1]
+
+
 def test_texts_stay_within_what_the_desk_stores() -> None:
     """160 characters for the short description and 4000 for the long one, digests never cut."""
     long = "x" * 5000
@@ -184,6 +198,7 @@ def test_texts_stay_within_what_the_desk_stores() -> None:
             "reason": long,
             "pull_request_url": long,
             "promotion": "p" * 120,
+            "verdicts": [replace(plans.verdict(long, long, Status.UNKNOWN), sentence=long)] * 20,
         }
     )
     assert len(short) <= 160
