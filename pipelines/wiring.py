@@ -90,7 +90,8 @@ def assignment(desktop: Desktop, promotion: str, *, by: str | None = None) -> As
     from pipelines.engine import Assignment
 
     repository = desktop.repository()
-    recorder = Recorder(desktop.journals(repository), desktop.clock, promotion, by or driver_name())
+    journals, who = desktop.journals(repository), by or driver_name()
+    recorder = Recorder(journals, desktop.clock, promotion, who, mask=desktop.secrets.mask)
     state = recorder.read()
     if state is None:
         raise Refused(

@@ -113,6 +113,8 @@ class State:
     """The commit that took the candidate to 0; "" before a rollback wrote it."""
     zero_served: Served | None = None
     zero_seen: datetime | None = None
+    promoted: bool = False
+    """It once ended at 100 %; a rollback may have begun since."""
     ended: End | None = None
     last_at: datetime
     events: int = 0
@@ -243,7 +245,7 @@ def _rollback(state: State, event: e.RollbackBegan, at: datetime) -> State:
 
 def _ended(state: State, event: e.Ended, at: datetime) -> State:
     end = End(outcome=event.outcome, sentence=event.sentence, at=at, left_undone=event.left_undone)
-    return replace(state, ended=end)
+    return replace(state, ended=end, promoted=state.promoted or event.outcome == "promoted")
 
 
 _APPLY: Mapping[str, Callable[[State, Any, datetime], State]] = {

@@ -9,7 +9,7 @@ from pipelines.journal.events import Ended
 from pipelines.render import Serves, render
 from pipelines.steps.contract import Context, Done, Outcome
 from pipelines.steps.serving import synced, written
-from pipelines.steps.tidy import close_change, remove_preview
+from pipelines.steps.tidy import close_change, name_in_registry, remove_preview
 
 
 def run(context: Context) -> Outcome:
@@ -20,7 +20,7 @@ def run(context: Context) -> Outcome:
     label, environment = context.candidate.label, context.state.started.environment
     sentence = f"{label} serves 100 % of {context.release.model} in {environment}"
     close_change(context, "successful", f"{sentence}; promotion {context.state.promotion}, commit {commit}")
-    _move_alias(context)
+    name_in_registry(context, context.candidate)
     context.world.repository.delete_branch(context.branch)
     context.record(Ended(outcome="promoted", sentence=sentence))
     return Done(sentence=sentence)
@@ -42,10 +42,3 @@ def _commit(context: Context) -> str:
         trailers=context.trailers("finish", 100),
     )
     return commit.sha
-
-
-def _move_alias(context: Context) -> None:
-    registry = context.world.registry
-    settings = context.platform.systems.registry
-    if registry is not None and settings is not None:
-        registry.set_alias(context.release.model, settings.production_alias, context.candidate.uri)

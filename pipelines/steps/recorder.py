@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any
+
 from pipelines import ports
 from pipelines.errors import JournalMoved
 from pipelines.journal.events import Event
@@ -15,7 +19,17 @@ DRIVER = "engine:"
 class Recorder:
     """Reads and appends; an append succeeds only on top of what was read last."""
 
-    def __init__(self, journals: ports.JournalStore, clock: ports.Clock, promotion: str, by: str) -> None:
+    def __init__(
+        self,
+        journals: ports.JournalStore,
+        clock: ports.Clock,
+        promotion: str,
+        by: str,
+        *,
+        mask: Callable[[str], str] = str,
+    ) -> None:
+        """``mask`` is applied to every text written: what a system says of an error may repeat a secret."""
+        self._mask = mask
         self._journals = journals
         self._clock = clock
         self.promotion = promotion
@@ -44,6 +58,9 @@ class Recorder:
         """The state as last read or added to, without asking the store."""
         return fold(self.lines)
 
+    def _masked(self, event: Event) -> Event:
+        return type(event)(**_texts(asdict(event), self._mask))
+
     def _another_driver(self, line: Line) -> bool:
         return self.by.startswith(DRIVER) and line.by.startswith(DRIVER) and line.by != self.by
 
@@ -59,7 +76,13 @@ class Recorder:
             if self._text is None:
                 self.read()
             before = self._text or ""
-            lines = encode(self.promotion, self.lines, events, at=self._clock.now(), by=self.by)
+            lines = encode(
+                self.promotion,
+                self.lines,
+                [self._masked(event) for event in events],
+                at=self._clock.now(),
+                by=self.by,
+            )
             try:
                 self._journals.append(self.promotion, lines, expected=before)
             except JournalMoved:
@@ -71,3 +94,14 @@ class Recorder:
             assert state is not None  # noqa: S101 - a journal just written has at least one line
             return state
         raise JournalMoved(self.promotion)
+
+
+def _texts(value: Any, mask: Callable[[str], str]) -> Any:
+    """The same value with every text in it masked."""
+    if isinstance(value, str):
+        return mask(value)
+    if isinstance(value, Mapping):
+        return {key: _texts(item, mask) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_texts(item, mask) for item in value)
+    return value

@@ -15,7 +15,7 @@ from pipelines.render import render
 from pipelines.steps.contract import Context, Done, NotYet, Outcome, Refused
 from pipelines.steps.serving import emptied, look, written
 from pipelines.steps.shift import see
-from pipelines.steps.tidy import close_change, remove_preview
+from pipelines.steps.tidy import close_change, name_in_registry, remove_preview
 
 TIDY_AT_MOST_SECONDS = 900.0
 """This long after the candidate is at 0, what still cannot be tidied up is left to people, and named."""
@@ -120,6 +120,7 @@ def _tidy(context: Context, at_zero: datetime) -> tuple[str, ...] | NotYet:
         ("close the pull request", _close_pull_request),
         ("remove the preview", remove_preview),
         ("close the change request", _close_change),
+        ("move the registry's alias back", _alias_back),
     )
     left = []
     for name, piece in pieces:
@@ -158,6 +159,11 @@ def _close_change(context: Context) -> None:
     rollback = context.state.rollback
     assert rollback is not None  # noqa: S101 - the engine writes it down before it runs this step
     close_change(context, "unsuccessful", f"{rollback.sentence}; promotion {context.state.promotion}")
+
+
+def _alias_back(context: Context) -> None:
+    if context.state.promoted and context.stable is not None:
+        name_in_registry(context, context.stable)
 
 
 def _again(context: Context, reason: str, sentence: str) -> NotYet:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from pipelines.journal.events import ChangeClosed
+from pipelines.spec.types import Version
 from pipelines.steps.contract import Context, NotYet, Refused
 from pipelines.steps.preview import target
 from pipelines.steps.serving import emptied, synced, written
@@ -37,3 +38,10 @@ def close_change(context: Context, code: Literal["successful", "unsuccessful"], 
         return
     desk.close(change.number, code=code, notes=notes)
     context.record(ChangeClosed(number=change.number, code=code))
+
+
+def name_in_registry(context: Context, version: Version) -> None:
+    """Let the registry's production alias name the version that serves, where there is a registry."""
+    registry, settings = context.world.registry, context.platform.systems.registry
+    if registry is not None and settings is not None:
+        registry.set_alias(context.release.model, settings.production_alias, version.uri)
