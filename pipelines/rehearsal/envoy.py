@@ -124,6 +124,21 @@ class EnvoyRouter:
         with self._lock:
             self._apply({name: split for name, split in self._table.items() if name != service})
 
+    def split(self, service: str) -> dict[str, int]:
+        """Revision -> percent, as Envoy itself says it routes now; empty without a route."""
+        dump = self._admin("/config_dump", resource="dynamic_route_configs")
+        routes = (
+            route
+            for config in dump.get("configs", ())
+            for host in config["route_config"]["virtual_hosts"]
+            for route in host["routes"]
+        )
+        for route in routes:
+            if route["match"].get("prefix") == f"/{service}/":
+                clusters = route["route"]["weighted_clusters"]["clusters"]
+                return {cluster["name"].rpartition("/")[2]: cluster.get("weight", 0) for cluster in clusters}
+        return {}
+
     def close(self) -> None:
         """End Envoy."""
         self._child.stop()

@@ -43,7 +43,7 @@ _TRAINING_ROWS = 16_000
 _GOLDEN_ROWS = 4_000
 _LIVE_ROWS = 4_000
 _TRAINING_SEED, _GOLDEN_SEED, _SHUFFLE_SEED, _LIVE_SEED = 11, 23, 37, 41
-BUSY_FROM, BUSY_SHARE = 30.0, 0.08
+BUSY_FROM, BUSY_SHARE = 30.0, 0.12
 """Live traffic has cards with more payments a day than the golden set ever saw: this share of it."""
 
 Floats = NDArray[np.float64]

@@ -165,8 +165,6 @@ class Rehearsal:
 
     def _seed(self) -> None:
         """The repository's first commit: what people wrote, and v1 at 100 %."""
-        from pipelines.clients.git import GitRepository
-
         platform_text = self.platform_text()
         release_text = self.release_text(self._serving or "v1")
         platform = read_platform(platform_text, "platform.yaml")
@@ -179,16 +177,26 @@ class Rehearsal:
         if self._serving:
             alone = Serves(stable=release.version, candidate=None, share_percent=100, promotion="")
             files |= render(release, "prod", platform.environments["prod"], alone)
+        self.first_commit = self._commit("dana", files, subject="fraud-scorer v1")
+
+    def name_version(self, login: str, version: str) -> str:
+        """Somebody changes release.yaml on main so that it names another version; the commit."""
+        path = f"models/{self.catalogue.model}/release.yaml"
+        return self._commit(
+            login, {path: self.release_text(version)}, subject=f"{self.catalogue.model} {version}"
+        )
+
+    def _commit(self, login: str, files: Mapping[str, str | None], *, subject: str) -> str:
+        from pipelines.clients.git import GitRepository
+
         repository = GitRepository(
             self.forge.git_url,
-            folder=self.folder / "seed",
-            token=self.tokens[APP],
-            author_name="dana",
-            author_email="dana@example.com",
+            folder=self.folder / "people" / login,
+            token=self.tokens[login],
+            author_name=login,
+            author_email=f"{login}@example.com",
         )
-        self.first_commit = repository.commit(
-            "main", files, subject="fraud-scorer v1", body="", trailers={}
-        ).sha
+        return repository.commit("main", files, subject=subject, body="", trailers={}).sha
 
     def _serve_first(self) -> None:
         """Have Argo CD apply the first commit, and wait until v1 answers."""
