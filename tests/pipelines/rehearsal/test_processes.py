@@ -35,8 +35,8 @@ from pipelines.rehearsal.processes import Processes
 
 processes = Processes(Path(sys.argv[1]))
 child = processes.start("sleeper", [sys.executable, "-S", "-c", "import time; time.sleep(600)"])
-print(child.pid, processes._watcher.pid, flush=True)
 try:
+    print(child.pid, processes._watcher.pid, flush=True)
     time.sleep(600)
 finally:
     if sys.argv[2] == "tidy":
