@@ -113,6 +113,7 @@ class Narrator:
         self._latest: dict[tuple[str, str], Mapping[str, Any]] = {}
         self._version = ""
         self._done: set[str] = set()
+        self._could_not_tell: set[tuple[str, str]] = set()
 
     def hear(self, lines: Sequence[Line], state: State, move: Move | None) -> None:
         """Tell what is new."""
@@ -130,8 +131,8 @@ class Narrator:
     def _started(self, event: e.Started, at: datetime, state: State) -> None:
         stable = clean(event.stable["label"]) if event.stable else "nothing"
         self._voice.say(
-            f"{event.requested_by} names {self._version} in models/{event.model}/release.yaml and asks for it "
-            f"in {event.environment}, where {stable} serves: {event.reason}",
+            f"{event.requested_by} names {self._version} in models/{event.model}/release.yaml and asks for "
+            f"it in {event.environment}, where {stable} serves: {event.reason}",
             at=at,
         )
 
@@ -206,6 +207,17 @@ class Narrator:
         if not failed:
             self._voice.below(event.sentence)
 
+    # ---------------------------------------------------------------- what is in the way
+
+    def _waited(self, event: e.Waited, at: datetime, state: State) -> None:
+        """Waiting is no news; that something cannot be told is, once for each reason."""
+        if event.unknown and (event.stage, event.reason) not in self._could_not_tell:
+            self._could_not_tell.add((event.stage, event.reason))
+            self._voice.say(f"{event.stage} cannot tell, and holds: {event.sentence}", at=at)
+
+    def _abort_asked(self, event: e.AbortAsked, at: datetime, state: State) -> None:
+        self._voice.say(f"{event.person} ends it: {event.reason}", at=at)
+
     # ------------------------------------------------------------------------- the end
 
     def _change_opened(self, event: e.ChangeOpened, at: datetime, state: State) -> None:
@@ -220,10 +232,12 @@ class Narrator:
 
     def _ended(self, event: e.Ended, at: datetime, state: State) -> None:
         """What the last lines did not say yet."""
+        stable = clean(state.started.stable["label"]) if state.started.stable else "nothing"
+        back = f"{event.outcome.replace('_', ' ')}: {stable} serves 100 %"
         words = {
-            "promoted": event.sentence,
             "refused": f"refused: pull request closed, no live request ever reached {self._version}",
-            "rolled_back": f"rolled back: {clean((state.started.stable or {}).get('label', ''))} serves 100 %",
+            "rolled_back": back,
+            "aborted": back,
         }
         self._voice.say(words.get(event.outcome, event.sentence), at=at)
         for piece in event.left_undone:
@@ -239,6 +253,8 @@ class Narrator:
         e.ShareSeen: _share_seen,
         e.StageDone: _stage_done,
         e.StepRefused: _refused,
+        e.Waited: _waited,
+        e.AbortAsked: _abort_asked,
         e.ChangeOpened: _change_opened,
         e.RollbackBegan: _rollback,
         e.ChangeClosed: _change_closed,

@@ -30,6 +30,25 @@ PEOPLE = ("dana", "rita", "carol", "oscar")
 APP = "lockgate-bot"
 
 
+def desk_accounts(tokens: Mapping[str, str]) -> dict[str, Account]:
+    """Who has an account at the change desk; a login's password is its token."""
+
+    def account(login: str, name: str, roles: tuple[str, ...], *groups: str) -> Account:
+        return Account(password=tokens[login], roles=roles, full_name=name, groups=groups)
+
+    return {
+        "lockgate": account("lockgate", "lockgate", ("itil", "sn_change_read")),
+        "dana": account("dana", "Dana Data", ("sn_change_read",)),
+        "rita": account("rita", "Rita Risk", ("approver_user", "sn_change_read"), settings.RISK_GROUP),
+        "carol": account("carol", "Carol Change", ("approver_user", "sn_change_read"), "CAB Approval"),
+    }
+
+
+def new_tokens() -> dict[str, str]:
+    """A fresh secret for everybody and every system of a world."""
+    return {login: secrets.token_hex(16) for login in (APP, *PEOPLE, "lockgate", "argocd")}
+
+
 class Rehearsal:
     """A world in ``folder``; a context manager that ends everything it started.
 
@@ -48,14 +67,16 @@ class Rehearsal:
         self.folder = folder.resolve()
         self.catalogue = train(artifacts)
         self.rps = rps
-        self.tokens = {login: secrets.token_hex(16) for login in (APP, *PEOPLE, "lockgate", "argocd")}
+        self.tokens = new_tokens()
         self.processes = Processes(self.folder)
         self.forge = Forge(
             self.folder / "forge",
             accounts={login: self.tokens[login] for login in (APP, *PEOPLE)},
             app_account=APP,
         )
-        self.desk = ChangeDeskServer(self.folder / "desk", accounts=self._accounts(), policy=Policy())
+        self.desk = ChangeDeskServer(
+            self.folder / "desk", accounts=desk_accounts(self.tokens), policy=Policy()
+        )
         self.router = EnvoyRouter(self.folder, self.processes)
         self.backends = ProcessBackends(self.folder, self.processes)
         self.kserve = KServe(self.backends, self.router, drain_seconds=1.0)
@@ -124,17 +145,6 @@ class Rehearsal:
             settings.FORGE_TOKEN: self.tokens[APP],
             settings.DESK_PASSWORD: self.tokens["lockgate"],
             settings.ARGOCD_TOKEN: self.tokens["argocd"],
-        }
-
-    def _accounts(self) -> dict[str, Account]:
-        def account(login: str, name: str, roles: tuple[str, ...], *groups: str) -> Account:
-            return Account(password=self.tokens[login], roles=roles, full_name=name, groups=groups)
-
-        return {
-            "lockgate": account("lockgate", "lockgate", ("itil", "sn_change_read")),
-            "dana": account("dana", "Dana Data", ("sn_change_read",)),
-            "rita": account("rita", "Rita Risk", ("approver_user", "sn_change_read"), settings.RISK_GROUP),
-            "carol": account("carol", "Carol Change", ("approver_user", "sn_change_read"), "CAB Approval"),
         }
 
     def platform_text(self) -> str:
