@@ -35,7 +35,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "psutil": ("pipelines/rehearsal/",),
     "pydantic": ("pipelines/spec/", "pipelines/config.py"),
     "pydantic_core": ("pipelines/spec/",),
-    "pysnow": ("pipelines/clients/servicenow.py",),
+    "pysnow": ("pipelines/clients/servicenow/",),
     "requests": ("pipelines/clients/", "pipelines/rehearsal/"),
     "rich": ("pipelines/cli/", "pipelines/reports/", "pipelines/rehearsal/demo"),
     "scipy": ("gates/binomial.py", "gates/evaluation/"),
