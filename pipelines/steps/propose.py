@@ -22,6 +22,11 @@ def run(context: Context) -> Outcome:
     if obstacle := _order(context) or _room(context):
         return obstacle
     _rebase(context)
+    if context.stable is not None and context.stable.digest == context.candidate.digest:
+        sentence = (
+            f"{context.stable.label} serves {context.release.model} already: another promotion brought it"
+        )
+        return Refused(reason="already_serves", sentence=sentence)
     repository, forge, state = context.world.repository, context.world.forge, context.state
     commit = repository.commit(
         context.branch,
