@@ -65,7 +65,8 @@ def _freezes(assignment: Assignment, state: State) -> tuple[Freeze, ...]:
         return assignment.freezes()
     except (errors.CouldNotTell, errors.InvalidInput) as error:
         reason = f"platform.yaml on main cannot be read, so nothing rises: {error}"
-        return (Freeze.model_validate({"reason": reason, "from": state.started_at}),)
+        # Not validated: what went wrong may be told in more than the one short line that people may write.
+        return (Freeze.model_construct(reason=reason, since=state.started_at, until=None, environments=()),)
 
 
 def perform(assignment: Assignment, state: State, stage: Stage) -> Outcome:
