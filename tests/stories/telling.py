@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from pipelines.rehearsal.processes import wait_until
 from pipelines.rehearsal.traffic import Counts
 from pipelines.spec.types import Version
 from pipelines.steps.recorder import Recorder
-from pipelines.steps.start import Wish, start
+from pipelines.steps.start import Wish, identity, start
 from pipelines.wiring import Desktop, SystemClock, assignment
 from tests.stories.town import MANIFESTS, MODEL, Town
 
@@ -92,10 +92,16 @@ class Told:
     town: Town
     promotion: str
     candidate: Version
-    clock: Clock
     desktop: Desktop
     moves: list[Move] = field(default_factory=list)
     acts: list[tuple[Moment, Act]] = field(default_factory=list)
+
+    @property
+    def clock(self) -> Clock:
+        """The clock of the machine that drives it."""
+        clock = self.desktop.clock
+        assert isinstance(clock, Clock)
+        return clock
 
     def when(self, moment: Moment, act: Act) -> Told:
         """Let somebody act once, when the moment comes; the move is made after the act."""
@@ -166,6 +172,7 @@ class Story:
         self.town = town
         self.folder = folder
         self.told: list[Told] = []
+        self._clones = 0
         self._before = _traffic(town)
 
     def promote(
@@ -173,21 +180,40 @@ class Story:
         seconds: float = 75.0,
     ) -> Told:  # fmt: skip
         """Somebody asks for a version in production; nobody drives it yet."""
-        clock = Clock(seconds)
-        desktop = Desktop(
+        desktop = self.desktop(Clock(seconds))
+        repository = desktop.repository()
+        wish = Wish(model=MODEL, environment="prod", version=candidate, requested_by=by, reason=reason)
+        promotion = start(wish, repository, desktop.journals(repository), desktop.clock)
+        assert isinstance(promotion, str), promotion
+        told = Told(self.town, promotion, candidate, desktop)
+        self.told.append(told)
+        return told
+
+    def twin(self, told: Told, seconds: float = 75.0) -> Told:
+        """A second promotion of the same version, as it is left when two people ask in the same instant."""
+        desktop = self.desktop(Clock(seconds))
+        promotion = identity(MODEL, "prod", desktop.clock.now() + timedelta(seconds=1))
+        started = replace(told.state.started, promotion=promotion)
+        by = f"person:{started.requested_by}"
+        Recorder(desktop.journals(desktop.repository()), desktop.clock, promotion, by).add(started)
+        twin = Told(self.town, promotion, told.candidate, desktop)
+        self.told.append(twin)
+        return twin
+
+    def desktop(self, clock: Clock) -> Desktop:
+        """A machine of its own, on which an engine can run."""
+        self._clones += 1
+        return Desktop(
             git_url=self.town.forge.git_url,
             git_token=self.town.environment["LOCKGATE_GIT_TOKEN"],
-            folder=self.folder / f"clones-{len(self.told)}",
+            folder=self.folder / f"clones-{self._clones}",
             secrets=Secrets(self.town.environment),
             clock=clock,
         )
-        repository = desktop.repository()
-        wish = Wish(model=MODEL, environment="prod", version=candidate, requested_by=by, reason=reason)
-        promotion = start(wish, repository, desktop.journals(repository), clock)
-        assert isinstance(promotion, str), promotion
-        told = Told(self.town, promotion, candidate, clock, desktop)
-        self.told.append(told)
-        return told
+
+    def elsewhere(self, told: Told, seconds: float = 75.0) -> Told:
+        """The same promotion as another machine sees it."""
+        return Told(self.town, told.promotion, told.candidate, self.desktop(Clock(seconds)))
 
     # ---------------------------------------------------------------- what always holds
 
