@@ -131,8 +131,8 @@ def _act(
 
     voice.plain(_addresses(cast))
     if scenario is not None:
-        course = scenarios.play(scenario, cast, voice, interactive=interactive)
-        voice.plain(["", f"report: {cast.report(course)}"])
+        course = scenarios.play(scenarios.scenario(scenario), cast, voice, interactive=interactive)
+        voice.plain(["", f"the report: {cast.report(course)}"], cut=False)
         if session.as_json:
             session.data("rehearse", {"scenario": scenario, "promotion": course.promotion})
         return 0

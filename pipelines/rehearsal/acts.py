@@ -146,11 +146,11 @@ class Cast:
         return next((row for row in self.world.desk.changes() if row["number"] == number), {})
 
     def report(self, course: Course) -> Path:
-        """Write the HTML report of a promotion; where it is."""
+        """Write the HTML report of a promotion; where it is, seen from here."""
         place = self.world.folder / "reports" / f"{course.promotion}.html"
         place.parent.mkdir(exist_ok=True)
         place.write_text(report(course.lines), encoding="utf-8")
-        return place
+        return place.relative_to(Path.cwd()) if place.is_relative_to(Path.cwd()) else place
 
     def command(self, *words: str) -> str:
         """What a lockgate command prints, run as in another terminal.

@@ -137,7 +137,7 @@ class Demo:
         at = datetime.fromtimestamp((served.first_at + served.last_at) / 2, UTC)
         self._ask("why", self._cast.model, "--at", at.isoformat(timespec="seconds"))
         self._ask("history", self._cast.model)
-        self._voice.plain([f"report of v3's promotion: {self._cast.report(slow)}"])
+        self._voice.plain([f"the report of v3: {self._cast.report(slow)}"], cut=False)
 
     def _ask(self, *words: str) -> None:
         self._voice.plain([f"$ lockgate {' '.join(words)}"])

@@ -60,10 +60,11 @@ class Voice:
         else:
             self._wrapped(before, text)
 
-    def plain(self, lines: Iterable[str]) -> None:
-        """Lines as they are, such as another command's; what does not fit is cut."""
+    def plain(self, lines: Iterable[str], *, cut: bool = True) -> None:
+        """Lines as they are, such as another command's; what does not fit is cut where it may be."""
         for line in lines:
-            self._write(line if len(line) <= self.width else f"{line[: self.width - 1]}…")
+            fits = len(line) <= self.width or not cut
+            self._write(line if fits else f"{line[: self.width - 1]}…")
 
     def wait(self, text: str) -> None:
         """What is waited for, on the last line of a terminal; "" for nothing."""
