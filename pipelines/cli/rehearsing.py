@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import signal
 from contextlib import ExitStack
@@ -103,7 +104,10 @@ def _world(session: Session, folder: Path, *, scenario: str | None, story: bool,
         scenarios.scenario(scenario)
     ensure_prometheus()
     console = Console(stderr=session.as_json, emoji=False, highlight=False)
-    console.print("starting the world (the first time, some models are trained) …", style="dim")
+    if not session.verbose:  # an outage that is rehearsed is told, not logged
+        logging.getLogger("urllib3").setLevel(logging.ERROR)
+    if console.is_terminal:
+        console.print("starting the world; the first time, some models are trained …", style="dim")
     with Rehearsal(folder, artifacts=HOME / "artifacts") as world:
         cast = Cast(world)
         configure_logging(cast.desktop.secrets, verbose=session.verbose)

@@ -132,8 +132,8 @@ class Narrator:
     def _started(self, event: e.Started, at: datetime, state: State) -> None:
         stable = clean(event.stable["label"]) if event.stable else "nothing"
         self._voice.say(
-            f"{event.requested_by} names {self._version} in models/{event.model}/release.yaml and asks for "
-            f"it in {event.environment}, where {stable} serves: {event.reason}",
+            f"{event.requested_by} names {self._version} in release.yaml and asks for it in "
+            f"{event.environment}, where {stable} serves: {event.reason}",
             at=at,
         )
 
@@ -143,7 +143,8 @@ class Narrator:
         )
 
     def _previewed(self, event: e.Previewed, at: datetime, state: State) -> None:
-        self._voice.say(f"{self._version} runs in {event.environment}, where no caller reaches it", at=at)
+        if not self._brief:
+            self._voice.say(f"{self._version} runs in {event.environment}, where no caller reaches it", at=at)
 
     def _judged(self, event: e.Judged, at: datetime, state: State) -> None:
         self._latest[event.stage, event.verdict["gate"]] = event.verdict
@@ -168,7 +169,7 @@ class Narrator:
         if event.stage == "roll_back":
             commit = short(state.zero_commit)
             self._voice.say(f"0 %: commit {commit} is synced, Envoy sends {self._version} nothing", at=at)
-        elif event.share_percent == 0:
+        elif event.share_percent == 0 and not self._brief:
             self._voice.say(f"0 %: {self._version} is ready in {state.started.environment}", at=at)
 
     def _share_seen(self, event: e.ShareSeen, at: datetime, state: State) -> None:

@@ -54,6 +54,10 @@ def _long_unknown(state: State, move: Move) -> bool:
     return unknown_seconds(state, state.last_at) >= _ENOUGH_SECONDS
 
 
+def _at_zero(state: State, move: Move) -> bool:
+    return state.zero_served is not None
+
+
 def _refused_to_answer(state: State, move: Move) -> bool:
     wait = state.waits.get("approve")
     return wait is not None and wait.unknown and unknown_seconds(state, state.last_at) >= _ENOUGH_SECONDS
@@ -83,6 +87,15 @@ _PROMETHEUS_ENDS = Beat(
     moment=_before("bake-10"),
     act=lambda cast, state: cast.world.prometheus.stop(),
 )
+
+
+def _prometheus_returns(moment: Callable[[State, Move], bool]) -> Beat:
+    return Beat(
+        says="Prometheus is back",
+        moment=moment,
+        act=lambda cast, state: cast.world.prometheus.start_again(),
+    )
+
 
 SCENARIOS: Mapping[str, Scenario] = {
     "good": Scenario(
@@ -126,19 +139,15 @@ SCENARIOS: Mapping[str, Scenario] = {
         outcome="promoted",
         beats=(
             _PROMETHEUS_ENDS,
-            Beat(
-                says="Prometheus is back",
-                moment=_long_unknown,
-                act=lambda cast, state: cast.world.prometheus.start_again(),
-            ),
+            _prometheus_returns(_long_unknown),
         ),
     ),
     "metrics-gone": Scenario(
         version="v2",
-        sentence="Prometheus goes away for good at 10 %: the hold budget is spent, then back to 0.",
+        sentence="Prometheus stays away at 10 %: the hold budget is spent, then back to 0 without it.",
         outcome="rolled_back",
         codes=frozenset({"hold_budget_spent"}),
-        beats=(_PROMETHEUS_ENDS,),
+        beats=(_PROMETHEUS_ENDS, _prometheus_returns(_at_zero)),
     ),
     "change-rejected": Scenario(
         version="v2",
