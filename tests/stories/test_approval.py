@@ -20,6 +20,8 @@ from pipelines.rehearsal.server import Fault
 from tests.stories.telling import Story, Told, at_zero, before, goes_back, seen_at_zero, waits
 from tests.stories.town import MANIFESTS, Town
 
+pytestmark = pytest.mark.slow
+
 CLOSED, CANCELED = "3", "4"
 ASKED = waits("approval_pending")
 

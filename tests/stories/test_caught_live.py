@@ -6,10 +6,15 @@ or die. Left out: metrics that are missing (test_outages), how counts are judged
 
 from __future__ import annotations
 
+import pytest
+
+from pipelines.decide import Move
 from pipelines.journal.events import ShareCommitted
 from pipelines.journal.state import State
 from pipelines.rehearsal.training import Faults
 from tests.stories.telling import Story, Told, before
+
+pytestmark = pytest.mark.slow
 
 
 def goes_back(story: Story, told: Told, *reasons: str, shares: list[int]) -> State:
@@ -64,12 +69,36 @@ def test_slow_for_some_rows_alone_is_caught_as_well(story: Story) -> None:
 def test_a_split_that_is_not_the_one_asked_for_holds_and_then_goes_back(story: Story) -> None:
     """Somebody turns the weights at the router: nobody's fault that can be judged, so the budget decides."""
     town = story.town
-    town.write_rules(hold_budget="4s")
+    watched = {"minimum": "12s", "maximum": "40s", "look_every": "1s", "warm_up": "0s"}
+    town.write_rules(hold_budget="4s", bake=watched)
     told = story.promote(town.version())
     told.when(before("bake-50"), lambda state: town.turn(5))
     goes_back(story, told, "hold_budget_spent", shares=[0, 50])
     assert told.held("share_not_observed")
     story.holds()
+
+
+def test_a_share_that_never_shows_in_the_metrics_is_not_in_force(story: Story) -> None:
+    """Committed, synced and claimed by the serving layer, but requests go elsewhere: no watch begins."""
+    town = story.town
+    town.write_rules(hold_budget="4s")
+    told = story.promote(town.version())
+    assert town.traffic is not None
+
+    def turn_before_anybody_calls(state: State) -> None:
+        town.turn(5)
+        town.traffic.resume()
+
+    told.when(before("shift-50"), lambda state: town.traffic.pause())
+    told.when(_served_and_not_seen, turn_before_anybody_calls)
+    state = goes_back(story, told, "hold_budget_spent", shares=[0, 50])
+    assert told.held("share_not_observed")
+    assert 50 not in state.seen
+    story.holds()
+
+
+def _served_and_not_seen(state: State, move: Move) -> bool:
+    return 50 in state.served and move.kind == "hold"
 
 
 def test_a_candidate_that_never_comes_up_gets_no_share(story: Story) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
 import requests
 
 from pipelines.journal.events import AbortAsked, ShareCommitted
@@ -16,6 +17,8 @@ from pipelines.rehearsal.argocd import Window
 from pipelines.rehearsal.server import Fault
 from tests.stories.telling import Story, Told, before, goes_back, waits
 from tests.stories.town import MODEL
+
+pytestmark = pytest.mark.slow
 
 APPLICATION = f"{MODEL}-prod"
 END = AbortAsked(person="oscar", reason="enough")

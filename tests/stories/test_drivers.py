@@ -13,10 +13,14 @@ from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from pipelines.errors import JournalMoved
 from pipelines.journal.state import State
 from pipelines.rehearsal.processes import wait_until
 from tests.stories.telling import Story, Told, before
+
+pytestmark = pytest.mark.slow
 
 
 def test_of_two_engines_one_goes_on_and_nothing_is_doubled(story: Story) -> None:

@@ -16,6 +16,8 @@ from pipelines.steps.start import AlreadyServes, Wish, start
 from tests.stories.telling import Story, waits
 from tests.stories.town import MANIFESTS, MODEL
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_good_version_walks_the_whole_ladder_to_100(story: Story) -> None:
     """Judged in the preview, merged, 10, 25, 50, signed on the desk's page, 100; then all is tidied up."""

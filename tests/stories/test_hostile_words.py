@@ -18,6 +18,8 @@ from pipelines.journal.events import Started
 from tests.stories.telling import Story, waits
 from tests.stories.town import MODEL
 
+pytestmark = pytest.mark.slow
+
 WORDS = (
     '{{ 7 * 7 }} {% raw %} $(touch /tmp/owned) `id` \'; DROP TABLE x; -- "quoted" \\',
     '<script>alert("x")</script> <img src=x onerror=alert(1)> &amp;',

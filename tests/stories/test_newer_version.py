@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
 
+import pytest
+
 from pipelines.journal.events import Rebased, ShareCommitted
 from pipelines.journal.state import State
 from tests.stories.telling import Story, Told, before
+
+pytestmark = pytest.mark.slow
 
 
 def both(story: Story, older: Told, arrives: str) -> tuple[Told, State, State]:

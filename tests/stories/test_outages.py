@@ -6,10 +6,14 @@ Aspects: Prometheus, git and the forge's API away for a while; metrics away for 
 
 from __future__ import annotations
 
+import pytest
+
 from pipelines.journal.events import Judged, ShareCommitted
 from pipelines.journal.state import State
 from pipelines.rehearsal.server import Fault
-from tests.stories.telling import Story, before, waits
+from tests.stories.telling import Story, before, goes_back, waits
+
+pytestmark = pytest.mark.slow
 
 
 def test_without_metrics_for_a_while_the_share_stays_and_then_goes_on(story: Story) -> None:
@@ -49,6 +53,25 @@ def test_without_metrics_for_good_the_budget_brings_it_back(story: Story) -> Non
     assert zero == [(0, {100})], "the way to 0 needs no metrics"
     assert [event.share_percent for event in told.events(ShareCommitted)] == [0, 50, 0]
     assert "FAIL" not in {event.verdict["status"] for event in told.events(Judged)}
+    story.holds()
+
+
+def test_without_callers_nothing_is_shown_to_be_good(story: Story) -> None:
+    """Nobody calls while 50 % is watched: no request went wrong, none went well, and time runs out."""
+    town = story.town
+    town.write_rules(bake={"minimum": "1s", "maximum": "4s", "look_every": "1s", "warm_up": "0s"})
+    told = story.promote(town.version())
+    assert town.traffic is not None
+    told.when(before("bake-50"), lambda state: town.traffic.pause())
+    told.when(goes_back, lambda state: town.traffic.resume())
+    try:
+        state = told.drive()
+    finally:
+        town.traffic.resume()
+    assert state.ended is not None
+    assert state.ended.outcome == "rolled_back"
+    assert state.rollback is not None
+    assert state.rollback.code == "deadline_passed"
     story.holds()
 
 

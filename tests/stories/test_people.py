@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from pipelines.decide import Move
 from pipelines.journal.events import AbortAsked, Held, Resumed, RollbackBegan, ShareCommitted
 from pipelines.journal.state import State
 from tests.stories.telling import Moment, Story, Told, before, waits
+
+pytestmark = pytest.mark.slow
 
 
 def shares(told: Told) -> list[int]:

@@ -6,9 +6,13 @@ Aspects: closed, merged, pushed to, reviewed. Left out: GitHub's refusals and lo
 
 from __future__ import annotations
 
+import pytest
+
 from pipelines.journal.state import State
 from tests.stories.telling import Story, Told, before, waits
 from tests.stories.town import MANIFESTS, PULLS
+
+pytestmark = pytest.mark.slow
 
 
 def refused(story: Story, told: Told, reason: str) -> State:

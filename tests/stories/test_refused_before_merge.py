@@ -9,11 +9,15 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
+
 from pipelines.journal.events import Judged
 from pipelines.journal.state import State
 from pipelines.rehearsal.training import Faults
 from tests.stories.telling import Story, Told, before
 from tests.stories.town import MANIFESTS, MODEL
+
+pytestmark = pytest.mark.slow
 
 
 def refused(story: Story, told: Told, gate: str, reason: str) -> State:
@@ -41,17 +45,24 @@ def refused(story: Story, told: Told, gate: str, reason: str) -> State:
     return state
 
 
-def test_policy_refuses_a_manifest_that_somebody_laid_beside_ours(story: Story) -> None:
-    """An object that lockgate never wrote would be applied with the candidate: nothing is merged."""
+def test_a_manifest_that_somebody_laid_beside_ours_is_not_promoted_with_it(story: Story) -> None:
+    """An object that lockgate never wrote would be applied with the candidate: no gate is even asked."""
     town = story.town
     path = f"{MANIFESTS}/extra.yaml"
     extra = "apiVersion: v1\nkind: Secret\nmetadata:\n  name: extra\n  namespace: risk-prod\n"
     town.push("dana", "main", {path: extra})
     told = story.promote(town.version())
     try:
-        refused(story, told, "policy", "wrong_kind")
+        state = told.drive()
     finally:
         town.push("dana", "main", {path: None})
+    assert state.ended is not None
+    assert state.ended.outcome == "refused"
+    assert state.rollback is not None
+    assert state.rollback.code == "head_differs"
+    assert path in state.rollback.sentence
+    assert told.events(Judged) == []
+    story.holds()
 
 
 def test_signature_refuses_bytes_that_changed_after_they_were_named(story: Story) -> None:
