@@ -92,7 +92,7 @@ def demo() -> Iterator[Ran]:
         yield lockgate(Path(folder).resolve(), "rehearse", "--demo", seconds=DEMO_SECONDS)
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.timeout(DEMO_SECONDS + 60)
 def test_the_demo_goes_as_told(demo: Ran) -> None:
     """Exit code 0: every outcome, share, trailer and change was as told, and no request was lost."""
@@ -102,7 +102,7 @@ def test_the_demo_goes_as_told(demo: Ran) -> None:
     assert "v3" in (demo.folder / report).read_text()
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.timeout(DEMO_SECONDS + 60)
 def test_the_transcript_in_the_readme_is_what_the_demo_prints(demo: Ran) -> None:
     """But for times, ids, addresses and measured numbers."""
@@ -115,7 +115,7 @@ def test_the_transcript_in_the_readme_is_what_the_demo_prints(demo: Ran) -> None
     assert 60 <= kept.count("\n") <= 100
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.timeout(DEMO_SECONDS + 60)
 def test_the_demo_leaves_no_process_behind(demo: Ran) -> None:
     """Envoy, Prometheus, the model servers and the callers end with it."""
@@ -298,7 +298,7 @@ def test_each_server_is_usable_alone(home: Path, name: str) -> None:
 # ---------------------------------------------------------------------------- scenarios
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.timeout(240)
 def test_scenarios_end_as_the_table_says_and_a_wrong_table_is_found(artifacts: Path, tmp_path: Path) -> None:
     """The same run passes under the right expectation and fails under a wrong one, naming the difference."""
