@@ -73,7 +73,7 @@ def drive(story: Story, *faults: tuple[str, Fault]) -> Told:
 )
 @pytest.mark.timeout(180)
 def test_a_lost_answer_doubles_nothing(story: Story, faults: list[tuple[str, Fault]]) -> None:
-    """One pull request, one change, every share once, promoted; the answers were lost where the table says."""
+    """One pull request, one change, every share once, promoted, whichever answers were lost."""
     told = drive(story, *faults)
 
     assert told.state.ended is not None
