@@ -137,10 +137,6 @@ class State:
             return self.commits.get(planned.share_percent, self.merged.commit)
         return self.proposed.head_sha if self.proposed else ""
 
-    def live(self) -> bool:
-        """Whether live requests may reach the candidate."""
-        return self.share_percent > 0 and self.ended is None
-
 
 def fold(lines: Iterable[Line]) -> State | None:
     """The state after these lines; None when there are none. Same lines, same state."""

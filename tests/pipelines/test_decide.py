@@ -206,6 +206,7 @@ def test_a_freeze_stops_what_rises_and_nothing_else() -> None:
     assert ("hold", "frozen") == ((found := move(*up_to_merge()[:7], freezes=(freeze(),))).kind, found.reason)
     assert "frozen until 2026-03-14 10:00 UTC: year end" == found.sentence
     assert "until it is lifted" in move(*up_to_merge()[:7], freezes=(freeze(until=None),)).sentence
+    assert "merge" == move(*up_to_merge()[:7], freezes=(freeze(environments=["staging"]),)).stage
     assert "bake-10" == move(*AT_TEN, freezes=(freeze(),)).stage
     assert "shift-0" == move(*up_to_merge(), freezes=(freeze(),)).stage
 

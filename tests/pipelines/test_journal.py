@@ -197,7 +197,7 @@ def test_a_verdict_counts_for_the_commit_in_force_at_its_stage() -> None:
     assert commit(10) == state.commit_of("bake-10")
     assert commit(50) == state.commit_of("approve")
     assert "" == state.commit_of("bake-100")
-    assert state.live()
+    assert PROMOTION == state.promotion
     assert "" == plans.state_after().commit_of("judge")
     assert MERGE == plans.state_after(*up_to_merge()).commit_of("approve")
 
