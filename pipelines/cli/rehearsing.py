@@ -18,8 +18,8 @@ from pipelines.cli.session import Session, command, mistake
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from pipelines.rehearsal.acts import Cast
-    from pipelines.rehearsal.narrator import Voice
+    from pipelines.rehearsal.demo.acts import Cast
+    from pipelines.rehearsal.demo.narrator import Voice
 
 HOME = Path(".lockgate")
 TERMINATED, INTERRUPTED = 143, 130
@@ -95,8 +95,8 @@ def _world(session: Session, folder: Path, *, scenario: str | None, story: bool,
 
     from pipelines.config import configure_logging
     from pipelines.rehearsal import scenarios
-    from pipelines.rehearsal.acts import Cast
-    from pipelines.rehearsal.narrator import Voice
+    from pipelines.rehearsal.demo.acts import Cast
+    from pipelines.rehearsal.demo.narrator import Voice
     from pipelines.rehearsal.prometheus import ensure_prometheus
     from pipelines.rehearsal.world import Rehearsal
 
@@ -130,8 +130,9 @@ def _act(
     story: bool,
     interactive: bool,
 ) -> int:
-    from pipelines.rehearsal import live, scenarios
-    from pipelines.rehearsal.demo import Demo
+    from pipelines.rehearsal import scenarios
+    from pipelines.rehearsal.demo import live
+    from pipelines.rehearsal.demo.story import Demo
 
     voice.plain(_addresses(cast))
     if scenario is not None:
@@ -170,7 +171,7 @@ def _addresses(cast: Cast) -> list[str]:
 
 def _how_to_use(cast: Cast) -> list[str]:
     """For people: accounts, and what to type in another terminal."""
-    from pipelines.rehearsal.acts import APPROVERS, ROLES
+    from pipelines.rehearsal.demo.acts import APPROVERS, ROLES
 
     world = cast.world
     accounts = [f"  {login:<6} {ROLES[login]:<17} password {world.tokens[login]}" for login in APPROVERS]

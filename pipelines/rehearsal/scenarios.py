@@ -9,9 +9,9 @@ from pipelines.decide import Move, unknown_seconds
 from pipelines.errors import InvalidInput, Problem
 from pipelines.journal.events import AbortAsked
 from pipelines.journal.state import State
-from pipelines.rehearsal.acts import Cast, Course
-from pipelines.rehearsal.chapter import Chapter, asked
-from pipelines.rehearsal.narrator import Voice
+from pipelines.rehearsal.demo.acts import Cast, Course
+from pipelines.rehearsal.demo.chapter import Chapter, asked
+from pipelines.rehearsal.demo.narrator import Voice
 from pipelines.rehearsal.server import Fault
 from pipelines.spec.scalars import near
 from pipelines.steps.recorder import Recorder

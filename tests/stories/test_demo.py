@@ -26,9 +26,9 @@ import pytest
 import requests
 from rich.console import Console
 
-from pipelines.rehearsal.acts import Cast, StoryDiffers
-from pipelines.rehearsal.chapter import Chapter
-from pipelines.rehearsal.narrator import Voice
+from pipelines.rehearsal.demo.acts import Cast, StoryDiffers
+from pipelines.rehearsal.demo.chapter import Chapter
+from pipelines.rehearsal.demo.narrator import Voice
 from pipelines.rehearsal.processes import wait_until
 from pipelines.rehearsal.scenarios import SCENARIOS, play
 from pipelines.rehearsal.world import Rehearsal

@@ -174,7 +174,7 @@ class Cast:
         return {**os.environ, **self.world.environment, "LOCKGATE_STATE_DIR": str(state)}
 
 
-_ROOT = Path(__file__).parents[2]
+_ROOT = Path(__file__).parents[3]
 
 
 def _token(page: str) -> dict[str, str]:

@@ -124,8 +124,12 @@ class Narrator:
             if tell is not None:
                 tell(self, line.event, line.at, state)
         self._told = len(lines)
-        waits = move is not None and move.kind == "hold"
-        self._voice.wait(f"{move.stage} waits: {move.sentence}" if move and waits else "")
+        if move is None or move.kind == "stop":
+            self._voice.wait("")
+        else:
+            self._voice.wait(
+                f"{move.stage} waits: {move.sentence}" if move.kind == "hold" else f"{move.stage} …"
+            )
 
     # ------------------------------------------------------------------- before the merge
 

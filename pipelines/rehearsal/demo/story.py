@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pipelines.rehearsal.acts import APPROVERS, Cast, Course
-from pipelines.rehearsal.chapter import Chapter
-from pipelines.rehearsal.narrator import Voice
+from pipelines.rehearsal.demo.acts import APPROVERS, Cast, Course
+from pipelines.rehearsal.demo.chapter import Chapter
+from pipelines.rehearsal.demo.narrator import Voice
 from pipelines.rehearsal.processes import wait_until
 from pipelines.rehearsal.traffic import Counts
 from pipelines.reports.words import span

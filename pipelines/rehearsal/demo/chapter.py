@@ -8,8 +8,8 @@ from pipelines.decide import Move
 from pipelines.journal import events as e
 from pipelines.journal.lines import Line
 from pipelines.journal.state import State
-from pipelines.rehearsal.acts import APPROVERS, ROLES, Cast, Course, StoryDiffers
-from pipelines.rehearsal.narrator import Narrator, Voice
+from pipelines.rehearsal.demo.acts import APPROVERS, ROLES, Cast, Course, StoryDiffers
+from pipelines.rehearsal.demo.narrator import Narrator, Voice
 
 Moment = Callable[[State, Move], bool]
 Act = Callable[[State], None]

@@ -13,8 +13,8 @@ from rich.text import Text
 from pipelines.decide import Move, decide
 from pipelines.errors import LockgateError
 from pipelines.journal.state import State
-from pipelines.rehearsal.acts import ENVIRONMENT, Cast
-from pipelines.rehearsal.narrator import Voice
+from pipelines.rehearsal.demo.acts import ENVIRONMENT, Cast
+from pipelines.rehearsal.demo.narrator import Voice
 from pipelines.reports import tree
 from pipelines.steps.start import open_promotions
 from pipelines.wiring import freezes
