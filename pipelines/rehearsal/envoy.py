@@ -125,7 +125,7 @@ class EnvoyRouter:
             self._apply({name: split for name, split in self._table.items() if name != service})
 
     def split(self, service: str) -> dict[str, int]:
-        """Revision -> percent, as Envoy itself says it routes now; empty without a route."""
+        """Revision -> percent above 0, as Envoy itself says it routes now; empty without a route."""
         dump = self._admin("/config_dump", resource="dynamic_route_configs")
         routes = (
             route

@@ -275,6 +275,6 @@ def _counted(verdict: Mapping[str, Any]) -> str:
         f"{round(one['value'] * one['samples'] / 100)} of {one['samples']} {words[one['name']]} "
         f"({one['high']:.1f} % at most)"
         for one in verdict["evidence"]["measurements"]
-        if one["arm"] == "candidate" and one["name"] in words and one["value"] is not None
+        if one["arm"] == "candidate" and one["name"] in words and None not in (one["value"], one["high"])
     ]
     return ", ".join(parts)

@@ -99,6 +99,19 @@ def test_requests_are_split_by_weight(world: World, percent: int, low: int, high
     assert seen["v1"] + seen["v2"] == 500
 
 
+def test_envoy_says_how_it_splits(world: World) -> None:
+    """By revision, as it routes now; without those that get nothing, and without services unheard of."""
+    world.split(stable=90, candidate=10)
+    asked = {key.rpartition("/")[2]: percent for key, percent in ((STABLE, 90), (CANDIDATE, 10))}
+
+    assert world.router.split(SERVICE) == asked
+    assert world.router.split("risk-prod/unheard-of") == {}
+
+    world.split(stable=0, candidate=100)
+
+    assert world.router.split(SERVICE) == {CANDIDATE.rpartition("/")[2]: 100}
+
+
 def test_no_request_fails_while_the_weights_move(world: World) -> None:
     """2,000 requests on four connections through 10, 25, 50, 100 and back to 0: no 5xx, none broken off."""
     world.split(stable=100, candidate=0)
