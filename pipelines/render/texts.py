@@ -60,22 +60,26 @@ def change_text(
     verdicts: Sequence[Verdict] = (),
 ) -> tuple[str, str]:
     """Short description and description of a change request: exactly what its approval covers."""
-    values = _about(promotion, release, environment_name, stable, candidate, shares, gates)
-    for shown in range(min(MOST_VERDICTS, len(verdicts)), -1, -1):
-        description = fill(
-            "change_request.txt.j2",
-            **values,
-            requested_by=requested_by,
-            reason=reason,
-            correlation_id=correlation_id,
-            manifest_digest=manifest_digest,
-            commit=commit,
-            pull_request_url=pull_request_url,
-            verdicts=verdicts[len(verdicts) - shown :],
-        )
-        if len(description) <= DESCRIPTION_CHARACTERS:
-            break
+    values = {
+        **_about(promotion, release, environment_name, stable, candidate, shares, gates),
+        "requested_by": requested_by,
+        "reason": reason,
+        "correlation_id": correlation_id,
+        "manifest_digest": manifest_digest,
+        "commit": commit,
+        "pull_request_url": pull_request_url,
+    }
+    shown = min(MOST_VERDICTS, len(verdicts))
+    while (
+        len(description := _change(values, verdicts[len(verdicts) - shown :])) > DESCRIPTION_CHARACTERS
+        and shown
+    ):
+        shown -= 1
     return f"{_title(release, environment_name, candidate)} at 100 %", description
+
+
+def _change(values: dict[str, Any], verdicts: Sequence[Verdict]) -> str:
+    return fill("change_request.txt.j2", **values, verdicts=verdicts)
 
 
 def verdict_table(verdicts: Iterable[Verdict]) -> str:
