@@ -95,6 +95,7 @@ class Told:
     desktop: Desktop
     moves: list[Move] = field(default_factory=list)
     acts: list[tuple[Moment, Act]] = field(default_factory=list)
+    _whole: tuple[Line, ...] = ()
 
     @property
     def clock(self) -> Clock:
@@ -114,7 +115,9 @@ class Told:
 
     def drive(self, by: str = "engine:one") -> State:
         """Drive it to its end and see that everybody had their turn."""
+        self._whole = ()
         state = Engine(self.assignment(by), told=self._hear, wake_seconds=0.25).run()
+        self._whole = self.lines
         assert not self.acts, f"{len(self.acts)} moments never came: {self.story()}"
         return state
 
@@ -130,6 +133,7 @@ class Told:
 
     def says(self, person: str, *events: Event) -> State:
         """A person's own words, written into the journal."""
+        self._whole = ()
         return self.recorder(f"person:{person}").add(*events)
 
     def recorder(self, by: str = "reader") -> Recorder:
@@ -140,7 +144,9 @@ class Told:
 
     @property
     def lines(self) -> tuple[Line, ...]:
-        """The journal's lines as stored; decoding checks their chain."""
+        """The journal, its chain checked; read once more when the promotion was driven to its end."""
+        if self._whole:
+            return self._whole
         stored = self.desktop.journals(self.desktop.repository()).read(self.promotion)
         return decode(self.promotion, stored)
 
@@ -177,7 +183,7 @@ class Story:
 
     def promote(
         self, candidate: Version, *, by: str = "dana", reason: str = "the fraud team asks for it",
-        seconds: float = 75.0,
+        seconds: float = 110.0,
     ) -> Told:  # fmt: skip
         """Somebody asks for a version in production; nobody drives it yet."""
         desktop = self.desktop(Clock(seconds))
@@ -189,7 +195,7 @@ class Story:
         self.told.append(told)
         return told
 
-    def twin(self, told: Told, seconds: float = 75.0) -> Told:
+    def twin(self, told: Told, seconds: float = 110.0) -> Told:
         """A second promotion of the same version, as it is left when two people ask in the same instant."""
         desktop = self.desktop(Clock(seconds))
         promotion = identity(MODEL, "prod", desktop.clock.now() + timedelta(seconds=1))
@@ -211,7 +217,7 @@ class Story:
             clock=clock,
         )
 
-    def elsewhere(self, told: Told, seconds: float = 75.0) -> Told:
+    def elsewhere(self, told: Told, seconds: float = 110.0) -> Told:
         """The same promotion as another machine sees it."""
         return Told(self.town, told.promotion, told.candidate, self.desktop(Clock(seconds)))
 

@@ -34,11 +34,11 @@ LATE_MS = 500.0
 TIER: Mapping[str, Any] = {
     "strategy": "canary",
     "shares": [50, 100],
-    "bake": {"minimum": "1s", "maximum": "30s", "look_every": "1s", "warm_up": "0s"},
+    "bake": {"minimum": "1s", "maximum": "60s", "look_every": "1s", "warm_up": "0s"},
     "gates": {"policy": {}, "signature": {}, "share": {}, "slo": {"minimum_requests": 30}},
-    "preview_at_most": "40s",
-    "sync_at_most": "30s",
-    "hold_budget": "30s",
+    "preview_at_most": "60s",
+    "sync_at_most": "60s",
+    "hold_budget": "60s",
     "supersede": "queue",
 }
 APPROVAL = {"wait_at_most": "5m", "ask_every": "1s"}
