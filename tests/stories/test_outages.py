@@ -59,7 +59,8 @@ def test_without_metrics_for_good_the_budget_brings_it_back(story: Story) -> Non
 def test_without_callers_nothing_is_shown_to_be_good(story: Story) -> None:
     """Nobody calls while 50 % is watched: no request went wrong, none went well, and time runs out."""
     town = story.town
-    town.write_rules(bake={"minimum": "1s", "maximum": "4s", "look_every": "1s", "warm_up": "0s"})
+    brief = {"minimum": "1s", "maximum": "4s", "look_every": "1s", "warm_up": "0s"}
+    town.write_rules(bake=brief, gates={"slo": {"minimum_requests": 1000}})
     told = story.promote(town.version())
     assert town.traffic is not None
     told.when(before("bake-50"), lambda state: town.traffic.pause())
