@@ -142,6 +142,10 @@ def comparable(transcript: str) -> list[str]:
 
 def _anonymous(line: str) -> str:
     for pattern, name in (
+        (
+            r"(<?fraud-scorer-prod-\S+ .*(?:\d+ min \d+ s|\d+ min|[0-9.]+ s)) .*…$",
+            r"\1",
+        ),  # cut by a column's width
         (r"…$", ""),
         (r"sha256:[0-9a-f]+", "<digest>"),
         (r"fraud-scorer-prod-[0-9TZ]+-[0-9a-f]{4}", "<promotion>"),
