@@ -8,7 +8,7 @@ from __future__ import annotations
 from pipelines.journal.events import Ended
 from pipelines.render import Serves, render
 from pipelines.steps.contract import Context, Done, Outcome
-from pipelines.steps.serving import synced, written
+from pipelines.steps.serving import synced, write
 from pipelines.steps.tidy import close_change, name_in_registry, remove_preview
 
 
@@ -32,13 +32,4 @@ def _commit(context: Context) -> str:
         stable=context.candidate, candidate=None, share_percent=100, promotion=context.state.promotion
     )
     wanted = render(context.release, environment, context.environment, alone)
-    if found := written(context, "finish", environment, wanted):
-        return found
-    commit = context.world.repository.commit(
-        "main",
-        wanted,
-        subject=context.title(f"stable in {environment}"),
-        body="",
-        trailers=context.trailers("finish", 100),
-    )
-    return commit.sha
+    return write(context, "finish", environment, wanted, 100, subject=f"stable in {environment}")

@@ -9,7 +9,7 @@ from pipelines.journal.events import Previewed
 from pipelines.render import Serves, render
 from pipelines.spec.types import Environment
 from pipelines.steps.contract import Context, Done, Outcome, Refused
-from pipelines.steps.serving import InForce, bring, written
+from pipelines.steps.serving import InForce, bring, write
 
 
 def run(context: Context) -> Outcome:
@@ -46,13 +46,4 @@ def _commit(context: Context, name: str, environment: Environment) -> str:
         stable=context.candidate, candidate=None, share_percent=100, promotion=context.state.promotion
     )
     wanted = render(context.release, name, environment, alone)
-    if found := written(context, "preview", name, wanted):
-        return found
-    commit = context.world.repository.commit(
-        "main",
-        wanted,
-        subject=context.title("preview"),
-        body="",
-        trailers=context.trailers("preview", 0),
-    )
-    return commit.sha
+    return write(context, "preview", name, wanted, 0, subject="preview")

@@ -13,7 +13,7 @@ from pipelines.journal.events import Ended, Merged, ShareCommitted, ShareServed
 from pipelines.journal.events import Outcome as Ending
 from pipelines.render import render
 from pipelines.steps.contract import Context, Done, NotYet, Outcome, Refused
-from pipelines.steps.serving import emptied, look, written
+from pipelines.steps.serving import look, write
 from pipelines.steps.shift import see
 from pipelines.steps.tidy import close_change, name_in_registry, remove_preview
 
@@ -83,24 +83,14 @@ def _to_zero(context: Context) -> Outcome | None:
 
 
 def _commit(context: Context) -> str:
-    started = context.state.started
-    changes: dict[str, str | None]
-    if context.state.plan.first:
-        wanted: dict[str, str] = {}
-        changes = emptied(context, started.environment)
-    else:
-        wanted = render(context.release, started.environment, context.environment, context.serves(0))
-        changes = dict(wanted)
-    if found := written(context, "roll_back", started.environment, wanted):
-        return found
-    commit = context.world.repository.commit(
-        "main",
-        changes,
-        subject=context.title(f"back to 0 % in {started.environment}"),
-        body=context.state.rollback.sentence if context.state.rollback else "",
-        trailers=context.trailers("roll_back", 0),
+    environment, rollback = context.state.started.environment, context.state.rollback
+    wanted: dict[str, str] = {}
+    if not context.state.plan.first:
+        wanted = render(context.release, environment, context.environment, context.serves(0))
+    why = rollback.sentence if rollback else ""
+    return write(
+        context, "roll_back", environment, wanted, 0, subject=f"back to 0 % in {environment}", body=why
     )
-    return commit.sha
 
 
 def _insist(context: Context, commit: str) -> None:

@@ -25,13 +25,13 @@ def bring(
     commit: str,
     *,
     uri: str,
-    share: int | None,
+    share: int,
 ) -> InForce | NotYet | Refused:
     """Ask for a commit and find out how far it is.
 
     Args:
-        uri: the storageUri the newest spec must name; "" where any will do.
-        share: percent the newest revision must have, added up by revision; None where it is not asked.
+        uri: the storageUri the newest spec must name.
+        share: percent the newest revision must have, added up by revision.
     """
     progress = synced(context, deployer, commit)
     if progress is not None:
@@ -41,12 +41,12 @@ def bring(
         return Refused(
             reason="candidate_failed", sentence=f"the candidate cannot be served: {deployment.failed}"
         )
-    if uri and deployment.uri != uri:
+    if deployment.uri != uri:
         return _wait(context, "not_applied", f"the live object still names {deployment.uri or 'no artifact'}")
     if not deployment.ready:
         return _wait(context, "not_ready", deployment.sentence)
     got = deployment.traffic.get(deployment.newest_revision, 0)
-    if share is not None and got != share:
+    if got != share:
         return _wait(context, "not_split", f"{deployment.newest_revision} gets {got} %, {share} % is asked")
     return InForce(deployment=deployment)
 
@@ -93,6 +93,26 @@ def written(context: Context, stage: str, environment: str, wanted: Mapping[str,
     if found is None or manifests(context, environment, found.sha) != wanted:
         return None
     return found.sha
+
+
+def write(
+    context: Context,
+    stage: str,
+    environment: str,
+    wanted: Mapping[str, str],
+    share: int,
+    *,
+    subject: str,
+    body: str = "",
+) -> str:
+    """Have main hold these manifests of the model, by one commit of the stage, found or made; its SHA."""
+    if found := written(context, stage, environment, wanted):
+        return found
+    changes = wanted or emptied(context, environment)
+    commit = context.world.repository.commit(
+        "main", changes, subject=context.title(subject), body=body, trailers=context.trailers(stage, share)
+    )
+    return commit.sha
 
 
 def differing(expected: Mapping[str, str], found: Mapping[str, str]) -> str:

@@ -8,26 +8,16 @@ from pipelines.journal.events import ChangeClosed
 from pipelines.spec.types import Version
 from pipelines.steps.contract import Context, NotYet, Refused
 from pipelines.steps.preview import target
-from pipelines.steps.serving import emptied, synced, written
+from pipelines.steps.serving import synced, write
 
 
 def remove_preview(context: Context) -> NotYet | Refused | None:
     """Take the candidate out of the preview environment; None when it is gone."""
     deployer = context.world.preview
-    repository = context.world.repository
-    if deployer is None or repository.find("main", context.trailers_of("preview")) is None:
+    if deployer is None or context.world.repository.find("main", context.trailers_of("preview")) is None:
         return None
     name, _ = target(context)
-    removed = written(context, "preview-removed", name, {})
-    if removed is None:
-        commit = repository.commit(
-            "main",
-            emptied(context, name),
-            subject=context.title("preview removed"),
-            body="",
-            trailers=context.trailers("preview-removed", 0),
-        )
-        removed = commit.sha
+    removed = write(context, "preview-removed", name, {}, 0, subject="preview removed")
     return synced(context, deployer, removed)
 
 
