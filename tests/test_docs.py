@@ -112,6 +112,15 @@ def command_of(name: str) -> click.Command:
     return found
 
 
+def below(name: str) -> dict[str, click.Command]:
+    """What is typed to reach a command -> the command; a group with no usage of its own: those in it."""
+    found = command_of(name)
+    usage = found.collect_usage_pieces(click.Context(found))
+    if isinstance(found, click.Group) and "COMMAND [ARGS]..." in usage:
+        return {f"{name} {inner}": command for inner, command in found.commands.items()}
+    return {name: found}
+
+
 def needed(command: click.Command) -> list[str]:
     """The options that have to be given, as they are typed."""
     context = click.Context(command)
@@ -123,10 +132,11 @@ def command_table() -> str:
     """Every command as it is typed, and what it does."""
     rows = []
     for one in cli.COMMANDS:
-        command = command_of(one)
-        pieces = command.collect_usage_pieces(click.Context(command, info_name=one))
-        typed = " ".join([one, *(piece for piece in pieces if piece != "[OPTIONS]"), *needed(command)])
-        rows.append((f"`lockgate {typed}`", cli.COMMANDS[one][1]))
+        for words, command in below(one).items():
+            pieces = command.collect_usage_pieces(click.Context(command, info_name=one))
+            typed = " ".join([words, *(piece for piece in pieces if piece != "[OPTIONS]"), *needed(command)])
+            line = cli.COMMANDS[one][1] if words == one else (command.help or "").partition("\n\n")[0]
+            rows.append((f"`lockgate {typed}`", " ".join(line.split())))
     return docs.table(("command", "what it does"), rows)
 
 
@@ -187,10 +197,14 @@ def problem(one: Typed) -> str:
         return ""
     if words[0] not in cli.COMMANDS:
         return f"there is no command {words[0]}"
-    command = command_of(words[0])
+    inner = below(words[0])
+    if words[0] not in inner and " ".join(words[:2]) not in inner:
+        return f"there is no command {' '.join(words[:2])}"
+    command = inner.get(" ".join(words[:2])) or inner[words[0]]
     options = {option for param in command.params for option in (*param.opts, *param.secondary_opts)}
     wrong = [word for word in words[1:] if word.startswith("-") and word not in {*options, "--help", "-h"}]
-    return f"{words[0]} has no option {wrong[0]}" if wrong else ""
+    said = next(words for words, one in inner.items() if one is command)
+    return f"{said} has no option {wrong[0]}" if wrong else ""
 
 
 @pytest.mark.parametrize("one", TYPED, ids=str)
@@ -206,6 +220,8 @@ def test_what_a_page_tells_to_type_can_be_typed(one: Typed) -> None:
         ("lockgate promot fraud-scorer", "there is no command promot"),
         ("lockgate plan fraud-scorer --too prod", "plan has no option --too"),
         ("lockgate --jsn plan fraud-scorer", "lockgate has no option --jsn"),
+        ("lockgate workflow lnit", "there is no command workflow lnit"),
+        ("lockgate workflow lint --too", "workflow lint has no option --too"),
     ],
 )
 def test_what_cannot_be_typed_is_found(line: str, said: str) -> None:

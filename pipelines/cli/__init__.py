@@ -3,7 +3,8 @@
 One module per kind of command: ``writing`` (init, lint, plan, digest) works on files people edit,
 ``moving`` (promote, retry, rollback, step) drives promotions, ``people`` (hold, resume, abort) writes down
 what a person says, ``looking`` (status, history, why) answers, ``proving`` (evidence) packs and checks,
-``doctor`` asks the outside systems how they are, ``rehearsing`` (rehearse) brings its own world.
+``doctor`` asks the outside systems how they are, ``workflowing`` (workflow) works on Argo's templates,
+``rehearsing`` (rehearse) brings its own world.
 
 A command's module is imported when the command runs, so that ``--help`` loads no library but click.
 """
@@ -40,6 +41,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "why": ("looking", "Say which version could have answered a request, and who approved it."),
     "evidence": ("proving", "Write everything a promotion rests on into one file, or check one."),
     "doctor": ("doctor", "Ask every outside system for reach, rights and version."),
+    "workflow": ("workflowing", "Check and run Argo workflows without a cluster."),
     "rehearse": ("rehearsing", "Run the whole job on this machine, with real servers."),
 }
 """Command -> the module of this package that has it under its name, and its line in the help."""
