@@ -48,6 +48,20 @@ class Rebased(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Driven(Event):
+    """A driver took it on; the last one to say so is the one that moves it."""
+
+    kind = "driven"
+    driver: Literal["local", "argo"]
+    workflow: str = ""
+    """argo: the workflow's name."""
+    template: str = ""
+    """argo: the template it was submitted from."""
+    url: str = ""
+    """argo: where people look at it; "" where nobody said."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Proposed(Event):
     """The promotion's branch is pushed and its pull request is open."""
 
@@ -235,6 +249,7 @@ KINDS: Mapping[str, type[Event]] = {
     for event in (
         Started,
         Rebased,
+        Driven,
         Proposed,
         Previewed,
         Judged,

@@ -90,6 +90,10 @@ class State:
     unknown_spent_seconds: float = 0.0
     verdicts: Mapping[tuple[str, str], Verdict] = field(default_factory=dict)
     """(stage, gate) -> the latest verdict."""
+    driven: e.Driven | None = None
+    """Who moves it; None: the local engine, which need not say so."""
+    driven_at: tuple[datetime, ...] = ()
+    """When a workflow took it on, oldest first."""
     proposed: e.Proposed | None = None
     previewed: e.Previewed | None = None
     merged: e.Merged | None = None
@@ -164,6 +168,11 @@ def _apply(state: State, line: Line) -> State:
 def _rebased(state: State, event: e.Rebased, at: datetime) -> State:
     started = replace(state.started, stable=event.stable, plan=event.plan)
     return replace(state, started=started, plan=from_data(event.plan))
+
+
+def _driven(state: State, event: e.Driven, at: datetime) -> State:
+    taken = (*state.driven_at, at) if event.driver == "argo" else state.driven_at
+    return replace(state, driven=event, driven_at=taken)
 
 
 def _judged(state: State, event: e.Judged, at: datetime) -> State:
@@ -247,6 +256,7 @@ def _ended(state: State, event: e.Ended, at: datetime) -> State:
 _APPLY: Mapping[str, Callable[[State, Any, datetime], State]] = {
     "started": lambda state, event, at: state,
     "rebased": _rebased,
+    "driven": _driven,
     "proposed": lambda state, event, at: replace(state, proposed=event),
     "previewed": lambda state, event, at: replace(state, previewed=event),
     "judged": _judged,

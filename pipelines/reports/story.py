@@ -152,6 +152,11 @@ def _done(event: e.StageDone) -> str:
 _TOLD: Mapping[str, Callable[[Any], str]] = {
     "started": _started,
     "rebased": lambda event: f"another promotion ended; {_version(event.stable)} is the stable version now",
+    "driven": lambda event: (
+        f"workflow {clean(event.workflow)} moves it"
+        if event.driver == "argo"
+        else "the local engine moves it"
+    ),
     "proposed": lambda event: (
         f"opened pull request {event.pull_request} as {clean(event.author)}, head {short(event.head_sha)}"
     ),

@@ -23,6 +23,7 @@ from tests import plans
 from tests.plans import HEAD, MERGE, PROMOTION, T0, baked, commit, done, judged, share_events, up_to_merge
 
 EVERYTHING: tuple[e.Event, ...] = (
+    e.Driven(driver="argo", workflow="fraud-scorer-x1", template="promote-regulated", url="https://a/w"),
     e.Waited(stage="propose", reason="r", sentence="s", unknown=False, retry_after_seconds=1.0),
     *up_to_merge(),
     *share_events(0),
@@ -58,6 +59,18 @@ def test_every_kind_of_event_is_read_back_as_it_was_written() -> None:
     assert EVERYTHING == tuple(line.event for line in lines[1:])
     missing = set(e.KINDS) - {line.event.kind for line in lines}
     assert {"rebased"} == missing
+
+
+def test_the_last_driver_to_say_so_moves_the_promotion() -> None:
+    """Each time a workflow took it on is remembered: that is what further attempts are counted by."""
+    state = plans.state_after(
+        e.Driven(driver="argo", workflow="one", template="promote-regulated"),
+        e.Driven(driver="local"),
+        e.Driven(driver="argo", workflow="two", template="promote-regulated"),
+    )
+
+    assert state.driven == e.Driven(driver="argo", workflow="two", template="promote-regulated")
+    assert len(state.driven_at) == 2
 
 
 def test_a_rebased_promotion_has_another_stable_and_plan() -> None:

@@ -369,6 +369,8 @@ def test_every_kind_of_event_has_a_sentence() -> None:
     book = begun()
     book.tell(
         e.Rebased(stable=None, plan=plans.started(canary()).plan),
+        e.Driven(driver="argo", workflow="fraud-scorer-x1"),
+        e.Driven(driver="local"),
         e.Resumed(person="otto", stage="shift-100"),
         e.Resumed(person="otto", stage=""),
         e.AbortAsked(person="otto", reason="no"),
@@ -379,6 +381,8 @@ def test_every_kind_of_event_has_a_sentence() -> None:
     )
     assert [entry.what for entry in timeline(book.lines)][1:] == [
         "another promotion ended; nothing is the stable version now",
+        "workflow fraud-scorer-x1 moves it",
+        "the local engine moves it",
         "otto gave the word for shift-100",
         "otto let it go on",
         "otto ended it: no",
@@ -387,7 +391,7 @@ def test_every_kind_of_event_has_a_sentence() -> None:
         "preview could not tell: s",
         "ended it as rolled back: over; left to people: this; that",
     ]
-    told = {line.event.kind for line in promotions.hostile("x").lines} | {"rebased", "resumed"}
+    told = {line.event.kind for line in promotions.hostile("x").lines} | {"rebased", "driven", "resumed"}
     assert told == set(e.KINDS)
 
 
