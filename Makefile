@@ -20,7 +20,7 @@ bench: $(READY)  ## what it costs, beside what one would use instead
 	@$(BIN)/python -m tests.bench
 
 lock:  ## resolve requirements.lock anew (needs uv)
-	@uv pip compile pyproject.toml --extra rehearsal --extra mlflow --group dev --universal --python-version 3.11 \
+	@uv pip compile pyproject.toml --extra rehearsal --extra mlflow --extra parquet --group dev --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements.lock
 
 $(READY): requirements.lock pyproject.toml
