@@ -184,6 +184,8 @@ def _urls_with_secrets(parts: Parts) -> Iterator[tuple[Path, str]]:
             yield ("systems", "change_desk", "url"), systems.change_desk.url
         if systems.registry is not None and systems.registry.token is not None:
             yield ("systems", "registry", "url"), systems.registry.url
+        if systems.workflows is not None:
+            yield ("systems", "workflows", "url"), systems.workflows.url
     for name, environment in parts.environments.items():
         yield ("environments", name, "argocd", "url"), environment.argocd.url
         if environment.metrics is not None and environment.metrics.token is not None:

@@ -212,12 +212,27 @@ class Registry(Frozen):
     production_alias: Annotated[str, Shape("[A-Za-z0-9][A-Za-z0-9_-]{0,99}", "write an alias")] = "champion"
 
 
+class Workflows(Frozen):
+    """The Argo Workflows server that promotions may run on."""
+
+    kind: Literal["argo"] = "argo"
+    url: Url
+    namespace: DnsLabel
+    token: Secret
+    """With or without a leading ``Bearer``, as `argo auth token` prints it."""
+    ui_url: Url | None = None
+    """Where people look at workflows; None: ``url``."""
+    ca_file: AbsolutePath | None = None
+    """Certificate authority of the server; None: those the machine trusts."""
+
+
 class Systems(Frozen):
     """The outside systems shared by all environments."""
 
     forge: Forge
     change_desk: ChangeDesk | None = None
     registry: Registry | None = None
+    workflows: Workflows | None = None
 
 
 class ArgoCd(Frozen):

@@ -308,6 +308,8 @@ SYSTEM_TOKEN = "    token: env:MLFLOW_TOKEN"
         ),
         ("https://example.service-now.com", "http://h", "systems.change_desk.url", "plain HTTP", ""),
         ("https://mlflow.example.com", "http://h", "systems.registry.url", "plain HTTP", ""),
+        ("https://argo-workflows.example.com", "http://h", "systems.workflows.url", "plain HTTP", ""),
+        ("namespace: lockgate", "namespace: Lockgate", "systems.workflows.namespace", "lower-case", ""),
         (
             "https://mlflow.example.com",
             "ftp://h",
