@@ -296,6 +296,13 @@ def checkout(folder: Path) -> Checkout | None:
     return git.checkout(folder)
 
 
+def changed(folder: Path, base: str, below: str) -> tuple[str, dict[str, str]] | None:
+    """What differs from a commit in a part of a checkout; None where there is no such commit."""
+    from pipelines.clients.git import checkout as git
+
+    return git.changed(folder, base, below)
+
+
 def git_address(written: str) -> str:
     """A repository's address as git lets people write it, with a scheme."""
     from pipelines.clients.git import checkout as git

@@ -12,6 +12,7 @@ from pipelines.decide import frozen
 from pipelines.errors import InvalidInput, Problem
 from pipelines.render import serves_of
 from pipelines.reports.words import span
+from pipelines.spec.edits import COLUMNS
 from pipelines.spec.read import read_platform, read_release
 from pipelines.spec.types import Platform, Release, Tier, Version
 from pipelines.strategy import Plan, Stage, plan, to_data
@@ -25,11 +26,8 @@ class Drawn:
     data: dict[str, Any]
     head: list[str]
     columns: tuple[str, ...]
-    rows: list[tuple[object, ...]]
+    rows: list[tuple[str, ...]]
     foot: list[str]
-
-
-COLUMNS = ("stage", "share", "gates", "at least", "at most", "looks every", "needs")
 
 
 def planned(session: Session, model: str, asked: choosing.Asked, to: str | None) -> Drawn:
@@ -43,7 +41,15 @@ def planned(session: Session, model: str, asked: choosing.Asked, to: str | None)
     environment = choosing.environment(platform, to)
     release = release.model_copy(update={"version": choosing.version(asked, release, lambda: None, session)})
     held = serves_of(tree.files(f"clusters/{environment}/{release.tenant}/{release.model}"))
-    stable = held.stable if held else None
+    return draw(platform, release, environment, held.stable if held else None)
+
+
+def draw(platform: Platform, release: Release, environment: str, stable: Version | None) -> Drawn:
+    """The plan of a release's version, where ``stable`` serves now.
+
+    Raises:
+        InvalidInput: there can be none.
+    """
     tier = platform.tiers[release.tier]
     made = plan(release, tier, platform.environments[environment], first=stable is None)
     return Drawn(
@@ -94,7 +100,7 @@ def _head(release: Release, environment: str, stable: Version | None, made: Plan
     ]
 
 
-def _row(stage: Stage, tier: Tier) -> tuple[object, ...]:
+def _row(stage: Stage, tier: Tier) -> tuple[str, ...]:
     needs = []
     if stage.step == "approve" and tier.approval is not None:
         needs.append(f"a {tier.approval.type} change, approved")

@@ -45,6 +45,9 @@ class WorkingTree:
         try:
             if not place.is_file():
                 return None
+            if not place.resolve().is_relative_to(self.root.resolve()):
+                self.problems.append(Problem(path, 0, "", "is a link to something outside of this folder"))
+                return None
             if place.stat().st_size > MAXIMUM_BYTES:
                 self.problems.append(Problem(path, 0, "", f"is larger than {MAXIMUM_BYTES // 2**20} MiB"))
                 return None

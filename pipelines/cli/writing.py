@@ -88,30 +88,57 @@ def lint(session: Session, path: Path | None) -> int:
 
 
 @command()
-@click.argument("model")
+@click.argument("model", required=False)
 @click.argument("version", required=False)
 @click.option("--uri", help="Immutable address of a version that release.yaml does not name.")
 @click.option("--digest", help="Its digest, as `lockgate digest` prints it.")
 @click.option("--to", "to", metavar="ENV", help="The environment; by default the last one.")
+@click.option("--changed", metavar="COMMIT", help="Of every model whose release.yaml differs from it.")
 def plan(
-    session: Session, model: str, version: str | None, uri: str | None, digest: str | None, to: str | None
-) -> None:
+    session: Session,
+    model: str | None,
+    version: str | None,
+    uri: str | None,
+    digest: str | None,
+    to: str | None,
+    changed: str | None,
+) -> int:
     """Show the stages a promotion would go through; nothing is touched.
 
-    Reads the working tree (main, where --repo is an address) and asks no network.
+    Reads the working tree (main, where --repo is an address) and asks no network. With --changed: for every
+    model whose release.yaml differs from that commit, in every environment, the plan and what becomes of the
+    manifests, and every problem there is, as Markdown. Exit code 3 when there is one.
     """
     from pipelines.cli.choosing import Asked
     from pipelines.cli.planning import planned
 
+    if changed is not None:
+        if any((model, uri, digest, to)):
+            raise mistake("--changed", "plans all models that differ, everywhere", "leave the rest out")
+        return _changed(session, changed)
+    if model is None:
+        raise mistake("MODEL", "is missing", "name a model, or a commit: --changed COMMIT")
     drawn = planned(session, model, Asked(version, uri, digest), to)
     if session.as_json:
         session.data("plan", drawn.data)
-        return
+        return 0
     for line in drawn.head:
         session.out(line)
     session.table(drawn.columns, drawn.rows)
     for line in drawn.foot:
         session.out(line)
+    return 0
+
+
+def _changed(session: Session, commit: str) -> int:
+    from pipelines.cli.edits import edits
+    from pipelines.render import edits_text
+
+    found = edits(session, commit)
+    if session.as_json:
+        session.data("edits", found.model_dump(mode="json"))
+    session.out(edits_text(found))
+    return 3 if found.problems else 0
 
 
 @command()

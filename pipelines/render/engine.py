@@ -1,13 +1,15 @@
 """The one way values meet templates: a sandbox, strict about what is missing, whose filters keep them data.
 
 No value is ever template source, and none is written without a filter: ``json`` for YAML, ``code`` and
-``cell`` for Markdown, ``fold`` and ``quote`` for plain text.
+``cell`` for Markdown, ``fence`` and ``summary`` for its blocks, ``fold`` and ``quote`` for plain text.
 """
 
 from __future__ import annotations
 
 import functools
+import html
 import importlib.resources
+import itertools
 import json
 import re
 import unicodedata
@@ -20,6 +22,8 @@ from jinja2.sandbox import SandboxedEnvironment
 MAX_CHARACTERS = 500
 """Longest value written into a text for people; the rest is cut and marked with an ellipsis."""
 NOTHING = "–"
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+"""Unicode's categories of letters that nobody sees, or that move the ones beside them."""
 
 _PACKAGE = Path(str(importlib.resources.files("pipelines")))
 _CHECKOUT = Path(__file__).resolve().parents[2] / "templates"
@@ -44,6 +48,7 @@ def environment(folder: Path) -> SandboxedEnvironment:
     )
     jinja.globals.clear()  # a forgotten value is an error, never Jinja's function of that name
     jinja.filters.update(json=to_json, code=code, cell=cell, fold=fold, quote=quote)
+    jinja.filters.update(fence=fence, summary=summary)
     return jinja
 
 
@@ -109,3 +114,31 @@ def code(value: object) -> str:
 def cell(value: object) -> str:
     """A code span for a cell of a table, where a bar would begin the next cell."""
     return code(str(value).replace("|", "¦"))
+
+
+def summary(value: object) -> str:
+    """Code in HTML, for the one line of a block that opens: GitHub links no mention and no number in it."""
+    return f"<code>{html.escape(fold(value))}</code>"
+
+
+def fence(text: str, kind: str, at_most: int) -> str:
+    """A fenced block of Markdown that its text cannot close; what cannot be seen in it is spelt out.
+
+    Whole lines of ``at_most`` characters in all are kept, and the last line says how many are left out.
+    """
+    lines = [_spelt(line) for line in text.split("\n")]
+    kept = list(
+        itertools.takewhile(lambda end: end <= at_most, itertools.accumulate(len(one) + 1 for one in lines))
+    )
+    left = len(lines) - len(kept)
+    shown = [*lines[: len(kept)], *([f"… {left} more line{'s' if left != 1 else ''}"] if left else [])]
+    longest = max((len(run) for line in shown for run in re.findall("`+", line)), default=0)
+    mark = "`" * max(3, longest + 1)
+    return "\n".join([mark + kind, *shown, mark])
+
+
+def _spelt(line: str) -> str:
+    hidden = (letter != "\t" and unicodedata.category(letter) in _UNSEEN for letter in line)
+    return "".join(
+        f"\\u{{{ord(letter):x}}}" if odd else letter for letter, odd in zip(line, hidden, strict=True)
+    )

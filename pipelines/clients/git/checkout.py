@@ -39,6 +39,25 @@ def checkout(folder: Path) -> Checkout | None:
     return Checkout(Path(top), address(_ask(folder, "remote", "get-url", "origin"), Path(top)))
 
 
+def changed(folder: Path, base: str, below: str) -> tuple[str, dict[str, str]] | None:
+    """What in a part of a work tree differs from a commit, saved or not; None where there is no such commit.
+
+    Returns:
+        The commit's SHA, and path below ``folder`` -> ``A`` (new), ``M`` or ``D`` (gone).
+
+    Raises:
+        CouldNotTell: git could not compare them.
+    """
+    commit = _ask(folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{base}^{{commit}}")
+    if not commit:
+        return None
+    how = ("--name-status", "--no-renames", "--no-ext-diff", "--relative", "-z")
+    words = _told(folder, "diff", *how, commit, "--", below).split("\0")[:-1]
+    new = _told(folder, "ls-files", "--others", "--exclude-standard", "-z", "--", below).split("\0")[:-1]
+    found = dict(zip(words[1::2], words[::2], strict=True))
+    return commit, found | dict.fromkeys(new, "A")
+
+
 def user_name(folder: Path) -> str:
     """The name in a person's git configuration; "" where none is set."""
     return _ask(folder, "config", "user.name")
@@ -58,8 +77,26 @@ def address(written: str, root: Path) -> str:
 
 def _ask(folder: Path, *arguments: str) -> str:
     """One line git prints; "" when it has nothing to say about this folder."""
+    done = _git(folder, *arguments)
+    return done.stdout.decode(errors="replace").strip() if done.returncode == 0 else ""
+
+
+def _told(folder: Path, *arguments: str) -> str:
+    """All that git prints.
+
+    Raises:
+        Misbehaved: it failed.
+    """
+    done = _git(folder, *arguments)
+    if done.returncode != 0:
+        words = " ".join(done.stderr.decode(errors="replace").split())[:300]
+        raise Misbehaved(SYSTEM, f"git {arguments[0]} failed in {folder}: {words}")
+    return done.stdout.decode(errors="replace")
+
+
+def _git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
     try:
-        done = subprocess.run(
+        return subprocess.run(
             ["git", "-C", str(folder), *arguments],
             capture_output=True,
             timeout=_TIMEOUT_SECONDS,
@@ -72,4 +109,3 @@ def _ask(folder: Path, *arguments: str) -> str:
         ) from None
     except FileNotFoundError:
         raise Misbehaved(SYSTEM, "git is not installed or not on PATH; install git 2.38 or newer") from None
-    return done.stdout.decode(errors="replace").strip() if done.returncode == 0 else ""
