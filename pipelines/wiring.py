@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from gates.contract import Gate
     from pipelines.clients.git import GitJournals, GitRepository
     from pipelines.clients.git.checkout import Checkout
+    from pipelines.clients.github import GithubForge
     from pipelines.engine import Assignment
 
 USER_AGENT_EMAIL = "lockgate@users.noreply.example"
@@ -182,6 +183,23 @@ def forge(desktop: Desktop, platform: Platform) -> ports.Forge:
         repository=settings.repository,
         auth=auth,
         required_reviews=settings.required_reviews,
+    )
+
+
+def actions_forge(secrets: Secrets, environ: Mapping[str, str]) -> GithubForge:
+    """The forge as a job of GitHub Actions reaches it, with the token of the job.
+
+    Raises:
+        InvalidInput: the job gives no token.
+    """
+    from pipelines.clients.github import GithubForge
+
+    return GithubForge(
+        api_url=environ.get("GITHUB_API_URL", "https://api.github.com"),
+        repository=environ.get("GITHUB_REPOSITORY", ""),
+        auth=secrets.value("env:GITHUB_TOKEN"),
+        required_reviews=0,
+        login="github-actions[bot]",
     )
 
 

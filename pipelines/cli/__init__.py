@@ -1,6 +1,7 @@
 """The command line: parse, wire, call, print.
 
 One module per kind of command: ``writing`` (init, lint, plan, digest) works on files people edit,
+``commenting`` (comment) shows what they lead to where they are reviewed,
 ``moving`` (promote, retry, rollback, step) drives promotions, ``people`` (hold, resume, abort) writes down
 what a person says, ``looking`` (status, history, why) answers, ``proving`` (evidence) packs and checks,
 ``doctor`` asks the outside systems how they are, ``workflowing`` (workflow) works on Argo's templates,
@@ -28,6 +29,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "init": ("writing", "Copy the sample repository into an empty folder."),
     "lint": ("writing", "Check every file people edit, and every manifest they lead to."),
     "plan": ("writing", "Show the stages a promotion would go through; nothing is touched."),
+    "comment": ("commenting", "Post a plan on its pull request, from a job of GitHub Actions."),
     "digest": ("writing", "Print the digest of an artifact, as release.yaml wants it."),
     "promote": ("moving", "Move a version into an environment, through every gate."),
     "status": ("looking", "Show where promotions are and why they wait."),

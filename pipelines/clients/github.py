@@ -77,16 +77,18 @@ class GithubForge:
     """One repository on GitHub.
 
     ``auth`` is a token or an App installation. ``required_reviews`` is how many approving reviews of the
-    present head a pull request needs here, whatever the branch protection asks.
+    present head a pull request needs here, whatever the branch protection asks. ``login`` is the account
+    that writes, for a token that GitHub does not tell it: that of a job of GitHub Actions.
     """
 
     def __init__(
         self, *, api_url: str, repository: str, auth: str | AppCredentials, required_reviews: int,
-        timeout_seconds: float = 20,
+        timeout_seconds: float = 20, login: str = "",
     ) -> None:  # fmt: skip
         self._api_url = api_url.rstrip("/")
         self._name = repository
         self._required_reviews = required_reviews
+        self._login = login
         self._timeout_seconds = max(math.ceil(timeout_seconds), 1)
         self._app = auth if isinstance(auth, AppCredentials) else None
         self._auth = _auth(auth)
@@ -120,6 +122,13 @@ class GithubForge:
         # A filter GitHub does not understand is ignored, and a fork may use the same branch name.
         home = pull.head.repo
         return pull.head.ref == branch and home is not None and home.full_name.lower() == self._name.lower()
+
+    def number_of(self, *, owner: str, branch: str, base: str, head_sha: str) -> int | None:
+        """The open pull request from a branch, be it of a fork, whose head is this commit; None: no such."""
+        with self._asking(f"list pull requests from {owner}:{branch}"):
+            listed = self._repo.get_pulls(state="open", head=f"{owner}:{branch}", base=base).get_page(0)
+            found = [pull.number for pull in listed if pull.head.sha == head_sha and pull.base.ref == base]
+        return found[0] if len(found) == 1 else None
 
     def open_pull_request(self, *, branch: str, base: str, title: str, body: str) -> PullRequest:
         """Open one; adopts the open one when GitHub has it already or its answer was lost.
@@ -257,17 +266,20 @@ class GithubForge:
             if pull.state == "open":
                 pull.edit(state="closed")
 
-    def comment(self, number: int, *, marker: str, body: str) -> None:
-        """Write or rewrite our one comment that begins with this hidden marker; 65,000 characters at most."""
+    def comment(self, number: int, *, marker: str, body: str, begin: bool = True) -> None:
+        """Write or rewrite our one comment that begins with this hidden marker; 65,000 characters at most.
+
+        Without ``begin`` one that is there is rewritten, and none is written anew.
+        """
         if not _MARKER.fullmatch(marker):
             raise Refused("unsafe_name", f"{marker[:80]!r} cannot be a hidden marker")
         text = f"<!-- {marker} -->\n{body}"[:_COMMENT_AT_MOST]
         with self._asking(f"comment on pull request #{number}"):
             pull = self._repo.get_pull(number)
             ours = [seen for seen in pull.get_issue_comments() if self._wrote(seen, marker)]
-            if not ours:
+            if not ours and begin:
                 pull.create_issue_comment(text)
-            elif ours[0].body != text:
+            elif ours and ours[0].body != text:
                 ours[0].edit(text)
 
     def _wrote(self, seen: IssueComment, marker: str) -> bool:
@@ -325,6 +337,8 @@ class GithubForge:
 
     @cached_property
     def _own_login(self) -> str:
+        if self._login:
+            return self._login
         if self._app is None:
             return self._github.get_user().login
         with GithubIntegration(auth=_app_auth(self._app), base_url=self._api_url, retry=_retry()) as app:
