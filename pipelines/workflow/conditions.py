@@ -1,0 +1,206 @@
+"""``when`` of a task or step: Argo's older little language, in which a word without quotes is a text.
+
+A placeholder stands for one operand or for part of a quoted text, never for syntax: where Argo would paste
+a value and read what comes out, a value that is no single word is refused here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+
+from pipelines.workflow.placeholders import placeholders, strict, value_of
+
+MAX_DEPTH = 60
+
+
+class BadCondition(ValueError):
+    """A ``when`` that cannot be read, or gives neither true nor false."""
+
+
+_TOKEN = re.compile(
+    r"\s*(?:(?P<number>0x[0-9a-fA-F]+|[0-9]+(?:\.[0-9]+)?)"
+    r"|(?P<text>\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*')"
+    r"|(?P<word>[A-Za-z_][A-Za-z0-9_]*)"
+    r"|(?P<sign>==|!=|<=|>=|=~|!~|&&|\|\||[-+*/%<>!(),]))"
+)
+_OPERAND = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|-?[0-9]+(?:\.[0-9]+)?")
+_BINDING = {"||": 1, "&&": 2, "==": 3, "!=": 3, "<": 3, "<=": 3, ">": 3, ">=": 3, "in": 3,
+            "+": 4, "-": 4, "*": 5, "/": 5, "%": 5}  # fmt: skip
+_ORDER: Mapping[str, Callable[[float, float], object]] = {
+    "<": lambda left, right: left < right,
+    "<=": lambda left, right: left <= right,
+    ">": lambda left, right: left > right,
+    ">=": lambda left, right: left >= right,
+    "+": lambda left, right: left + right,
+    "-": lambda left, right: left - right,
+    "*": lambda left, right: left * right,
+    "/": lambda left, right: left / right,
+    "%": lambda left, right: left % right,
+}
+
+
+def is_met(when: str, variables: Mapping[str, str]) -> bool:
+    """Whether a task with this ``when`` runs; an empty one always does.
+
+    Raises:
+        BadCondition: it cannot be read, or gives neither true nor false.
+        Missing: it names an output that is not there.
+    """
+    if not when:
+        return True
+    reader = _Reader(_tokens(filled(when, variables)))
+    value = reader.value(1)
+    if reader.kind != "end":
+        raise BadCondition(f"does not go on at {reader.word!r}")
+    if not isinstance(value, bool):
+        raise BadCondition(f"gives {value!r}, neither true nor false")
+    return value
+
+
+def filled(when: str, variables: Mapping[str, str]) -> str:
+    """The text with its placeholders replaced, each by an operand or inside quotes.
+
+    Raises:
+        BadCondition: a value would be more than that.
+        Missing: a placeholder names an output that is not there.
+    """
+    done, quote, parts = 0, "", []
+    for one in placeholders(when):
+        before = when[done : one.start]
+        quote = _quote(before, quote)
+        value = value_of(one, variables)
+        if value is None:
+            strict(one)
+            raise BadCondition(f"names {one.inside}, which nothing gives")
+        if quote:
+            value = value.replace("\\", "\\\\").replace(quote, "\\" + quote)
+        elif not _OPERAND.fullmatch(value):
+            raise BadCondition(f"has {value!r} for {one.inside}, which is no single word; quote it")
+        parts += [before, value]
+        done = one.end
+    return "".join([*parts, when[done:]])
+
+
+def _quote(text: str, quote: str) -> str:
+    """The quotation mark that is open after a text, given the one open before; "" for none."""
+    escaped = False
+    for one in text:
+        if quote and escaped:
+            escaped = False
+        elif quote and one == "\\":
+            escaped = True
+        elif quote:
+            quote = "" if one == quote else quote
+        elif one in "\"'":
+            quote = one
+    return quote
+
+
+def _tokens(text: str) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    place, end = 0, len(text.rstrip())
+    while place < end:
+        match = _TOKEN.match(text, place)
+        if match is None:
+            raise BadCondition(f"cannot be read from {text[place : place + 20].strip()!r} on")
+        found.append((str(match.lastgroup), match[str(match.lastgroup)]))
+        place = match.end()
+    return [*found, ("end", "the end")]
+
+
+class _Reader:
+    """Reads and evaluates in one go: nothing is skipped, since nothing has an effect."""
+
+    def __init__(self, tokens: list[tuple[str, str]]) -> None:
+        self.tokens = tokens
+        self.place = 0
+        self.depth = 0
+
+    @property
+    def kind(self) -> str:
+        return self.tokens[self.place][0]
+
+    @property
+    def word(self) -> str:
+        return self.tokens[self.place][1]
+
+    def value(self, binding: int) -> object:
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise BadCondition(f"is nested more than {MAX_DEPTH} deep")
+        left = self.one()
+        while self.kind in ("sign", "word") and _BINDING.get(self.word, 0) >= binding:
+            sign = self.word
+            self.place += 1
+            right = self.several() if sign == "in" else self.value(_BINDING[sign] + 1)
+            left = _apply(sign, left, right)
+        self.depth -= 1
+        return left
+
+    def several(self) -> list[object]:
+        self.need("(")
+        found = [self.value(1)]
+        while self.word == ",":
+            self.place += 1
+            found.append(self.value(1))
+        self.need(")")
+        return found
+
+    def need(self, sign: str) -> None:
+        if self.kind != "sign" or self.word != sign:
+            raise BadCondition(f"wants {sign!r} where {self.word!r} stands")
+        self.place += 1
+
+    def one(self) -> object:
+        kind, word = self.kind, self.word
+        self.place += kind != "end"
+        if kind == "number":
+            return float(int(word, 16)) if word.startswith("0x") else float(word)
+        if kind == "text":
+            return re.sub(r"\\(.)", r"\1", word[1:-1])
+        if kind == "word":
+            return {"true": True, "false": False}.get(word, word)
+        if word == "(":
+            inside = self.value(1)
+            self.need(")")
+            return inside
+        if word == "!":
+            return not _truth(self.one())
+        if word == "-":
+            return -_number(self.one())
+        raise BadCondition(f"wants a value where {word!r} stands")
+
+
+def _truth(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise BadCondition(f"{value!r} is neither true nor false")
+    return value
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise BadCondition(f"{value!r} is no number")
+    return float(value)
+
+
+def _apply(sign: str, left: object, right: object) -> object:
+    if sign == "&&":
+        return _truth(left) and _truth(right)
+    if sign == "||":
+        return _truth(left) or _truth(right)
+    if sign in ("==", "!="):
+        return (type(left) is type(right) and left == right) == (sign == "==")
+    if sign == "in":
+        return isinstance(right, list) and any(type(one) is type(left) and one == left for one in right)
+    if isinstance(left, str) and isinstance(right, str) and sign in ("<", "<=", ">", ">=", "+"):
+        return left + right if sign == "+" else _ORDER[sign](*_ranks(left, right))
+    try:
+        return _ORDER[sign](_number(left), _number(right))
+    except ZeroDivisionError:
+        raise BadCondition("divides by zero") from None
+
+
+def _ranks(left: str, right: str) -> tuple[float, float]:
+    """Two texts by their place in the alphabet."""
+    return float(left > right), float(right > left)
