@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TypeVar
 
 import structlog
 
@@ -22,6 +23,7 @@ from pipelines.steps.recorder import Recorder
 from pipelines.strategy import Stage
 
 log = structlog.get_logger()
+_Answer = TypeVar("_Answer")
 
 STEPS: dict[str, Callable[[Context], Outcome]] = {
     "propose": propose.run,
@@ -76,23 +78,43 @@ def perform(assignment: Assignment, state: State, stage: Stage) -> Outcome:
         JournalMoved: another driver moves this promotion.
     """
     context = _context(assignment, state, stage)
-    name = stage.name if stage is ROLL_BACK else stage.step
+    outcome = _asked(context, STEPS[stage.name if stage is ROLL_BACK else stage.step])
+    _write(context, outcome)
+    return outcome
+
+
+def look(assignment: Assignment, state: State, stage: Stage) -> NotYet | None:
+    """What a merge still waits for, without making it; written down as its step would.
+
+    None: there is nothing to wait for, and the step can say yes or no by itself.
+
+    Raises:
+        JournalMoved: another driver moves this promotion.
+    """
+    context = _context(assignment, state, stage)
+    waiting = _asked(context, merge.look)
+    if not isinstance(waiting, NotYet):
+        return None
+    _write(context, waiting)
+    return waiting
+
+
+def _asked(context: Context, run: Callable[[Context], _Answer]) -> _Answer | NotYet | Refused:
+    """What a step answers, or what its error stands for."""
     try:
-        outcome = STEPS[name](context)
+        return run(context)
     except errors.JournalMoved:
         raise
     except errors.NotYet as error:
-        outcome = NotYet(
+        return NotYet(
             reason=error.reason, sentence=error.sentence, retry_after_seconds=error.retry_after_seconds
         )
     except errors.Refused as error:
-        outcome = Refused(reason=error.reason, sentence=error.sentence)
+        return Refused(reason=error.reason, sentence=error.sentence)
     except errors.InvalidInput as error:  # what was written does not change by asking again
-        outcome = Refused(reason="invalid_input", sentence=str(error))
+        return Refused(reason="invalid_input", sentence=str(error))
     except Exception as error:  # whatever it is, it is no answer
-        outcome = _could_not_tell(stage, error)
-    _write(context, outcome)
-    return outcome
+        return _could_not_tell(context.stage, error)
 
 
 def _context(assignment: Assignment, state: State, stage: Stage) -> Context:

@@ -38,6 +38,16 @@ def run(context: Context) -> Outcome:
     return _merge(context, pull)
 
 
+def look(context: Context) -> NotYet | None:
+    """Which reviews are missing; None when none are, or when the merge itself has something to say."""
+    proposed = context.state.proposed
+    assert proposed is not None  # noqa: S101 - the plan puts propose before merge
+    pull = context.world.forge.pull_request(proposed.pull_request)
+    if pull.state != "open" or pull.head_sha != proposed.head_sha:
+        return None
+    return _missing_reviews(context, pull)
+
+
 def _missing_reviews(context: Context, pull: ports.PullRequest) -> NotYet | None:
     needed = context.platform.systems.forge.required_reviews
     reviewers = [
