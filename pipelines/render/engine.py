@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import html
 import importlib.resources
-import itertools
 import json
 import re
 import unicodedata
@@ -22,8 +21,6 @@ from jinja2.sandbox import SandboxedEnvironment
 MAX_CHARACTERS = 500
 """Longest value written into a text for people; the rest is cut and marked with an ellipsis."""
 NOTHING = "–"
-_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-"""Unicode's categories of letters that nobody sees, or that move the ones beside them."""
 
 _PACKAGE = Path(str(importlib.resources.files("pipelines")))
 _CHECKOUT = Path(__file__).resolve().parents[2] / "templates"
@@ -124,21 +121,23 @@ def summary(value: object) -> str:
 def fence(text: str, kind: str, at_most: int) -> str:
     """A fenced block of Markdown that its text cannot close; what cannot be seen in it is spelt out.
 
-    Whole lines of ``at_most`` characters in all are kept, and the last line says how many are left out.
+    Whole lines are kept, as many as have ``at_most`` characters; the last one counts those left out.
     """
-    lines = [_spelt(line) for line in text.split("\n")]
-    kept = list(
-        itertools.takewhile(lambda end: end <= at_most, itertools.accumulate(len(one) + 1 for one in lines))
-    )
-    left = len(lines) - len(kept)
-    shown = [*lines[: len(kept)], *([f"… {left} more line{'s' if left != 1 else ''}"] if left else [])]
-    longest = max((len(run) for line in shown for run in re.findall("`+", line)), default=0)
-    mark = "`" * max(3, longest + 1)
+    kept = text if len(text) <= at_most else text[: at_most + 1].rpartition("\n")[0]
+    left = (text[len(kept) :] if kept else f"\n{text}").count("\n")
+    shown = [_spelt(kept)] if kept else []
+    if left:
+        shown.append(f"… {left} more line{'s' if left != 1 else ''}")
+    mark = "`" * max(3, 1 + max(map(len, re.findall("`+", kept)), default=0))
     return "\n".join([mark + kind, *shown, mark])
 
 
-def _spelt(line: str) -> str:
-    hidden = (letter != "\t" and unicodedata.category(letter) in _UNSEEN for letter in line)
-    return "".join(
-        f"\\u{{{ord(letter):x}}}" if odd else letter for letter, odd in zip(line, hidden, strict=True)
-    )
+def _spelt(text: str) -> str:
+    """Letters that nobody sees, or that move the ones beside them, as their code points."""
+    return re.sub(r"[^\t\n -~]", _seen, text)
+
+
+def _seen(match: re.Match[str]) -> str:
+    letter = match[0]
+    hidden = unicodedata.category(letter)[0] == "C" or unicodedata.category(letter) in ("Zl", "Zp")
+    return f"\\u{{{ord(letter):x}}}" if hidden else letter
