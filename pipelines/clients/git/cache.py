@@ -21,10 +21,15 @@ _POLL_SECONDS = 0.02
 class Cache:
     """The clone in ``folder``; everything in it can be fetched again."""
 
-    def __init__(self, folder: Path, git: GitCommand, *, patience_seconds: float) -> None:
+    def __init__(
+        self, folder: Path, git: GitCommand, *, patience_seconds: float, renewed: Callable[[], None]
+    ) -> None:
+        """``renewed`` hears, before the work, that the clone is another one than it was at the last."""
         self._folder = folder
         self._git = git
         self._patience_seconds = patience_seconds
+        self._renewed = renewed
+        self._birth: tuple[int, int] | None = None
 
     def use(self, work: Callable[[], T]) -> T:
         """Do some work while nobody else touches the clone; once more on a fresh one if it was broken.
@@ -37,13 +42,23 @@ class Cache:
             if not (self._git.git_dir / "HEAD").is_file():
                 self._renew()
             try:
-                return work()
+                return self._tried(work)
             except CacheBroken:
                 self._renew()
             try:
-                return work()
+                return self._tried(work)
             except CacheBroken as broken:
                 raise Misbehaved(SYSTEM, f"{self._git.url}: {broken}") from None
+
+    def _tried(self, work: Callable[[], T]) -> T:
+        try:
+            made = (self._git.git_dir / "HEAD").stat()
+        except OSError as error:
+            raise CacheBroken(f"no clone could be made: {error.strerror}") from None
+        if (birth := (made.st_ino, made.st_mtime_ns)) != self._birth:
+            self._renewed()
+            self._birth = birth
+        return work()
 
     def _renew(self) -> None:
         shutil.rmtree(self._git.git_dir, ignore_errors=True)

@@ -11,9 +11,9 @@ import time
 
 from pipelines.clients.git.command import SYSTEM, checked_branch, checked_path
 from pipelines.clients.git.messages import message
-from pipelines.clients.git.repository import Draft, GitRepository
+from pipelines.clients.git.objects import Draft
+from pipelines.clients.git.repository import GitRepository
 from pipelines.errors import JournalMoved, Misbehaved, Refused
-from pipelines.ports import Commit
 
 _PROMOTION = re.compile(r"[a-z0-9][A-Za-z0-9.-]{0,150}")
 _TIME = re.compile(r"\d{8}T\d{6}Z")
@@ -29,6 +29,7 @@ class GitJournals:
         self._branch = checked_branch(branch)
         self._listing: dict[str, str] = {}
         self._listed_at = float("-inf")
+        self._known: dict[tuple[str, str], tuple[str, str]] = {}
 
     def promotions(self) -> tuple[str, ...]:
         """Ids of all promotions, oldest first.
@@ -67,30 +68,37 @@ class GitJournals:
         self._listing.pop(promotion, None)
         text = message(f"{promotion}: line {expected.count(chr(10)) + 1}", "", {})
 
-        def plan(tip: str | None) -> Draft | Commit:
+        def plan(tip: str | None) -> Draft | str:
             path, stored = self._stored(tip, promotion) if tip else ("", "")
-            if stored not in (expected, expected + lines):
+            if tip and stored == expected + lines:
+                return tip
+            if stored != expected:
                 raise JournalMoved(promotion)
             target = path or checked_path(f"{_folder(promotion, lines)}/{promotion}{_SUFFIX}")
-            made = self._repository.draft(tip, tip, {target: expected + lines}, text)
-            return made or self._repository.described(tip or "")
+            made = self._repository.objects.draft(tip, tip, {target: expected + lines}, text)
+            assert made is not None  # noqa: S101 - at least one line is new
+            self._known = {(made.sha, promotion): (target, expected + lines)}
+            return made
 
         self._repository.land(self._branch, plan)
 
     def _texts(self) -> dict[str, str]:
         found = self._repository.look(
-            self._branch, lambda tip: self._repository.blobs(tip, "", ending=_SUFFIX)
+            self._branch, lambda tip: self._repository.objects.blobs(tip, "", ending=_SUFFIX)
         )
         return {_name(path): _decoded(data) for path, data in (found or {}).items()}
 
     def _stored(self, tip: str, promotion: str) -> tuple[str, str]:
-        """Path and text of a journal; empty when there is none."""
-        found = self._repository.blobs(tip, "", ending=f"/{promotion}{_SUFFIX}")
+        """Path and text of a journal at a commit, empty when there is none; the last answer is kept."""
+        stored = self._known.get((tip, promotion)) or self._found(tip, promotion)
+        self._known = {(tip, promotion): stored}
+        return stored
+
+    def _found(self, tip: str, promotion: str) -> tuple[str, str]:
+        found = self._repository.objects.blobs(tip, "", ending=f"/{promotion}{_SUFFIX}")
         if len(found) > 1:
             raise Misbehaved(SYSTEM, f"{self._branch} holds several journals of {promotion}: {sorted(found)}")
-        for path, data in found.items():
-            return path, _decoded(data)
-        return "", ""
+        return next(((path, _decoded(data)) for path, data in found.items()), ("", ""))
 
 
 def _decoded(data: bytes) -> str:

@@ -617,11 +617,12 @@ def test_each_http_status_has_its_meaning(
 @pytest.mark.parametrize("page", ["<html>back soon</html>", "", "<html>\n<p>back</p>\n</html>"])
 @pytest.mark.parametrize("times", [1, 9])
 def test_a_maintenance_page_is_no_empty_repository(
-    git: GitRepository, forge: Forge, page: str, times: int
+    git: GitRepository, forge: Forge, tmp_path: Path, page: str, times: int
 ) -> None:
     """200 with HTML, once or for good: neither "no such branch" nor "no such file"."""
+    GitJournals(git).append(PROMOTION, line(1), expected="")
+    git = clone_of(git, tmp_path)
     journals = GitJournals(git)
-    journals.append(PROMOTION, line(1), expected="")
     for action in (
         lambda: git.head("main"),
         lambda: git.read("platform.yaml", "main"),
@@ -633,6 +634,17 @@ def test_a_maintenance_page_is_no_empty_repository(
         with pytest.raises(CouldNotTell):
             action()
         forge.faults.clear()
+
+
+def test_a_maintenance_page_in_the_midst_of_a_push_is_asked_once_more(
+    git: GitRepository, forge: Forge
+) -> None:
+    """The page names no branch, which is not what the commit was made on; nothing is written anew."""
+    journals = GitJournals(git)
+    journals.append(PROMOTION, line(1), expected="")
+    forge.arm(Fault("GET", "service=git-receive-pack", status=200, body="<html>back soon</html>"))
+    journals.append(PROMOTION, line(2), expected=line(1))
+    assert (journals.read(PROMOTION), length(git, "audit")) == (line(1) + line(2), 2)
 
 
 def test_a_redirect_is_not_followed(git: GitRepository, forge: Forge, tmp_path: Path) -> None:

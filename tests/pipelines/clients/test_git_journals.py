@@ -192,7 +192,7 @@ def test_a_model_by_an_odd_name_makes_no_odd_folder(
 def test_an_outage_is_no_empty_journal(journals: GitJournals, forge: Forge) -> None:
     """Neither reading nor listing takes silence for "nothing was ever promoted"."""
     journals.append(PROMOTION, line(1), expected="")
-    forge.arm(Fault("GET", "info/refs", status=503, times=3))
+    forge.arm(Fault("GET", "info/refs", status=503, times=9))
     for action in (
         journals.promotions,
         lambda: journals.read(PROMOTION),
