@@ -1,0 +1,244 @@
+"""What to do about the workflows of one promotion: its state, its next move and their nodes in, actions out.
+
+Pure. Nothing here makes a promotion rise: to let a workflow go on means that its next step may ask
+``decide`` for itself. Every action can be taken twice.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from pipelines.decide import Move
+from pipelines.journal.state import State
+from pipelines.ports import Workflow, WorkflowNode
+from pipelines.strategy import Stage
+
+PROMOTE = "promote-"
+"""A tier's template is called this and the tier's name."""
+_LONGEST_NAME = 63
+"""Of a workflow: its name is a label of its pods."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How often a workflow that ended too early is followed by another one."""
+
+    apart_seconds: float = 120.0
+    """Not earlier than this after one took the promotion on."""
+    attempts: int = 5
+    """Not more than this many took it on within the time below."""
+    within_seconds: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """Give a waiting node its answer, and let it go on."""
+
+    workflow: str
+    node: WorkflowNode
+    answer: Literal["go", "stop"]
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tell:
+    """Show at a waiting node what it waits for."""
+
+    workflow: str
+    node: WorkflowNode
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """End a workflow that moves nothing any more."""
+
+    workflow: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delete:
+    """Remove a workflow that nothing else can end."""
+
+    workflow: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submit:
+    """Start another workflow for the same promotion; its steps find what is done."""
+
+    template: str
+    attempt: int
+    """How many took it on before."""
+    parameters: Mapping[str, str]
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RollBack:
+    """Take the candidate back to 0 here and now, since no workflow is there to do it."""
+
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GiveUp:
+    """No further workflow: the promotion cannot be moved, which burns its hold budget."""
+
+    sentence: str
+
+
+Action = Answer | Tell | End | Delete | Submit | RollBack | GiveUp
+
+
+def needs_pod(state: State, stage: Stage) -> bool:
+    """Whether a stage changes the world, so that its own task runs it, or only looks, from anywhere."""
+    if stage.step == "approve":
+        return state.change is None
+    return stage.step not in ("judge", "bake")
+
+
+def is_idle(workflows: Sequence[Workflow]) -> bool:
+    """Whether no pod works on the promotion now: no workflow is there, or one waits for an answer."""
+    return not workflows or any(node.waits for workflow in workflows for node in workflow.nodes)
+
+
+def actions(
+    state: State, move: Move, workflows: Sequence[Workflow], now: datetime, pace: Pace | None = None
+) -> tuple[Action, ...]:
+    """What follows for one promotion that Argo drives.
+
+    Args:
+        state: the fold of its journal.
+        move: what is next, after every look that was due.
+        workflows: those of this promotion that have not ended.
+        now: this instant, UTC.
+        pace: how often a workflow may be followed by another.
+    """
+    pace = pace or Pace()
+    surplus = tuple(_surplus(state, workflows))
+    if state.driven is None or state.driven.driver != "argo":
+        return surplus
+    moving = [one for one in workflows if one.name not in {end.workflow for end in surplus}]
+    stuck = [one for one in moving if any(node.stuck for node in one.nodes)]
+    if stuck:
+        return (*surplus, *(_unstick(one) for one in stuck), *_again(state, move, now, pace, "was stuck"))
+    if not moving:
+        return (*surplus, *_again(state, move, now, pace, "has ended"))
+    return (*surplus, *(action for one in moving for action in _nodes(state, move, one)))
+
+
+def _surplus(state: State, workflows: Sequence[Workflow]) -> Iterator[End]:
+    """Workflows that took the promotion on before another driver did. One that is about to is left alone."""
+    driver = state.driven.workflow if state.driven is not None else ""
+    if driver and driver not in {one.name for one in workflows}:
+        return
+    for one in workflows:
+        if one.name != driver and any(
+            node.task == "start" and node.phase == "Succeeded" for node in one.nodes
+        ):
+            yield End(
+                workflow=one.name, sentence=f"{driver or 'the local engine'} moves {state.promotion} now"
+            )
+
+
+def _unstick(workflow: Workflow) -> Delete:
+    at = next(node.task for node in workflow.nodes if node.stuck)
+    sentence = f"{at} was resumed by hand without an answer, and nothing else ends a workflow stuck so"
+    return Delete(workflow=workflow.name, sentence=sentence)
+
+
+# ----------------------------------------------------------------------- a waiting node
+
+
+def _nodes(state: State, move: Move, workflow: Workflow) -> Iterator[Action]:
+    for node in workflow.nodes:
+        if not node.waits:
+            continue
+        answer, sentence = verdict(state, move, node.task)
+        if answer != "wait":
+            yield Answer(workflow=workflow.name, node=node, answer=answer, sentence=sentence)
+        elif node.message != sentence:
+            yield Tell(workflow=workflow.name, node=node, sentence=sentence)
+
+
+def verdict(state: State, move: Move, task: str) -> tuple[Literal["go", "stop", "wait"], str]:
+    """What a node that waits is told, and the sentence that people read there.
+
+    It goes on when the next move needs a pod, or when what stands behind it is done already and only this
+    workflow has not been there. It stops when the promotion goes back or is over.
+    """
+    if move.kind in ("roll_back", "stop"):
+        return "stop", move.sentence
+    behind = _behind(state, task)
+    if behind is not None and (behind.name in state.done or _is_asked(state, behind)):
+        return "go", f"{behind.name} is done already" if behind.name in state.done else move.sentence
+    if move.kind == "advance" and needs_pod(state, state.plan.stage(move.stage)):
+        return "go", move.sentence
+    return "wait", move.sentence
+
+
+def _behind(state: State, task: str) -> Stage | None:
+    """The stage of the plan that a waiting node stands before; None where the plan knows no such node."""
+    stages = state.plan.stages
+    names = [stage.name for stage in stages]
+    before = {"review": "judge"}.get(task, "approve" if task.endswith("approval") else task)
+    if before not in names:
+        return None
+    return stages[min(names.index(before) + 1, len(stages) - 1)]
+
+
+def _is_asked(state: State, stage: Stage) -> bool:
+    """The people are asked: the workflow waits for them at the node behind."""
+    return stage.step == "approve" and state.change is not None
+
+
+# ------------------------------------------------------------------- no workflow any more
+
+
+def _again(state: State, move: Move, now: datetime, pace: Pace, what: str) -> Iterator[Action]:
+    if state.ended is not None:
+        return
+    lately = [at for at in state.driven_at if now - at < timedelta(seconds=pace.within_seconds)]
+    spent = len(lately) >= pace.attempts
+    early = bool(lately) and now - lately[-1] < timedelta(seconds=pace.apart_seconds)
+    if not spent and not early:
+        yield _submit(state, f"its workflow {what}")
+    elif move.kind == "roll_back":
+        yield RollBack(sentence=move.sentence)
+    elif spent:
+        minutes = pace.within_seconds / 60
+        yield GiveUp(
+            sentence=f"{len(lately)} workflows within {minutes:.0f} minutes ended before it was over; "
+            f"`lockgate retry {state.promotion}` starts another"
+        )
+
+
+def _submit(state: State, sentence: str) -> Submit:
+    started, template = state.started, state.driven.template if state.driven else ""
+    return Submit(
+        template=template or f"{PROMOTE}{state.plan.tier}",
+        attempt=len(state.driven_at),
+        parameters={
+            "promotion": state.promotion,
+            "model": started.model,
+            "version": started.candidate["label"],
+            "environment": started.environment,
+            "requested-by": started.requested_by,
+            "reason": started.reason,
+        },
+        sentence=sentence,
+    )
+
+
+def workflow_name(promotion: str, attempt: int) -> str:
+    """The name of a promotion's workflow after so many before: whoever submits at the same time meets it."""
+    suffix = f"-{attempt + 1}"
+    name = re.sub("[^a-z0-9-]", "-", promotion.lower())
+    return name[-(_LONGEST_NAME - len(suffix)) :].lstrip("-") + suffix

@@ -1,0 +1,287 @@
+"""One pass over all promotions that Argo drives: read the journals, look where a look is due, act.
+
+Asked of Argo per pass: one list, and one or two requests for each workflow acted on. What goes wrong with
+one promotion is said and stops no other. While Argo cannot be asked the looks go on, and a candidate that
+has to go back goes back all the same: that needs Git and Argo CD alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import assert_never
+
+import structlog
+
+from pipelines import ports
+from pipelines.decide import Move, current
+from pipelines.engine import ROLL_BACK, Assignment, look, next_move, perform, step
+from pipelines.errors import JournalMoved, LockgateError
+from pipelines.journal.events import Waited
+from pipelines.journal.lines import decode
+from pipelines.journal.state import State, fold
+from pipelines.ports import Workflow, Workflows
+from pipelines.steps.contract import NotYet
+from pipelines.steps.recorder import DRIVER
+from pipelines.sweeping.actions import (
+    Action,
+    Answer,
+    Delete,
+    End,
+    GiveUp,
+    Pace,
+    RollBack,
+    Submit,
+    Tell,
+    actions,
+    is_idle,
+    needs_pod,
+    workflow_name,
+)
+
+log = structlog.get_logger()
+
+AGAIN_SECONDS = 60.0
+"""How soon a promotion that no workflow moves is looked at again: what each such look burns of its budget."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deed:
+    """What was done about one promotion, and why."""
+
+    promotion: str
+    sentence: str
+    good: bool = True
+    """False: something went wrong, and is tried again at the next pass."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """One pass."""
+
+    seen: int
+    """Promotions that Argo drives and that have not ended."""
+    deeds: tuple[Deed, ...]
+    calls: int
+    """Requests sent to Argo."""
+    seconds: float
+
+    @property
+    def good(self) -> bool:
+        """Whether all went well."""
+        return all(deed.good for deed in self.deeds)
+
+
+@dataclass(slots=True, kw_only=True)
+class Sweeper:
+    """Looks after every promotion that Argo drives. Two at once are harmless."""
+
+    journals: ports.JournalStore
+    clock: ports.Clock
+    workflows: Callable[[], Workflows]
+    """Makes the client; may raise, and then Argo cannot be asked."""
+    assign: Callable[[str, str], Assignment]
+    """(promotion, by) -> everything needed to move it."""
+    pace: Pace = field(default_factory=Pace)
+    _client: Workflows | None = None
+
+    def sweep(self) -> Report:
+        """Look after all of them once."""
+        began, before = self.clock.now(), self._client.calls if self._client else 0
+        deeds: list[Deed] = []
+        alive = self._alive(deeds)
+        states = {state.promotion: state for state in self._open(deeds)}
+        for promotion in {*(alive or ()), *states}:
+            if (deed := self._one(promotion, states.get(promotion), alive)) is not None:
+                deeds.append(deed)
+        after = self._client.calls if self._client else 0
+        seconds = (self.clock.now() - began).total_seconds()
+        seen = sum(_by_argo(state) for state in states.values())
+        return Report(seen=seen, deeds=tuple(deeds), calls=after - before, seconds=seconds)
+
+    def nudge(self, state: State, move: Move) -> tuple[str, ...]:
+        """Let the workflows of one promotion know at once what a person has just said.
+
+        Raises:
+            CouldNotTell, Refused, InvalidInput: Argo cannot be asked, or does not do it.
+        """
+        client = self._made()
+        mine = [one for one in client.alive() if one.promotion == state.promotion]
+        wanted = actions(state, move, mine, self.clock.now(), self.pace)
+        on_argo = [one for one in wanted if not isinstance(one, RollBack | GiveUp)]
+        return tuple(self._on_argo(client, state, one) for one in on_argo if not isinstance(one, Tell))
+
+    # ------------------------------------------------------------------------------ reading
+
+    def _made(self) -> Workflows:
+        if self._client is None:
+            self._client = self.workflows()
+        return self._client
+
+    def _alive(self, deeds: list[Deed]) -> Mapping[str, Sequence[Workflow]] | None:
+        """Promotion -> its living workflows; None when Argo cannot be asked."""
+        found: dict[str, list[Workflow]] = defaultdict(list)
+        try:
+            for one in self._made().alive():
+                if one.promotion:
+                    found[one.promotion].append(one)
+        except LockgateError as error:
+            deeds.append(Deed(promotion="", sentence=f"Argo cannot be asked: {error}", good=False))
+            return None
+        return found
+
+    def _open(self, deeds: list[Deed]) -> Iterator[State]:
+        for promotion in self.journals.promotions():
+            try:
+                text = self.journals.read(promotion)
+                state = None if _is_over(text) else fold(decode(promotion, text))
+            except LockgateError as error:
+                deeds.append(Deed(promotion=promotion, sentence=str(error), good=False))
+                continue
+            if state is not None and state.ended is None:
+                yield state
+
+    # ------------------------------------------------------------------------ one promotion
+
+    def _one(
+        self, promotion: str, state: State | None, alive: Mapping[str, Sequence[Workflow]] | None
+    ) -> Deed | None:
+        mine = None if alive is None else alive.get(promotion, ())
+        try:
+            state = state or fold(decode(promotion, self.journals.read(promotion)))
+            done = list(self._looked_after(state, mine)) if state is not None else []
+        except JournalMoved:
+            return None  # somebody moves it this very moment
+        except LockgateError as error:
+            return Deed(promotion=promotion, sentence=str(error), good=False)
+        except Exception as error:  # whatever it is, the others are looked after
+            log.exception("sweeping failed", promotion=promotion)
+            return Deed(promotion=promotion, sentence=f"{type(error).__name__}: {error}", good=False)
+        return Deed(promotion=promotion, sentence="; ".join(done)) if done else None
+
+    def _looked_after(self, state: State, mine: Sequence[Workflow] | None) -> Iterator[str]:
+        """Do what is due; a sentence for each thing done."""
+        if not (mine or _by_argo(state)):
+            return
+        by = f"{DRIVER}argo:{state.driven.workflow if state.driven else ''}"
+        assignment = self.assign(state.promotion, by)
+        looked: list[str] = []
+        if _by_argo(state) and is_idle(mine or ()):
+            state, move = settle(assignment, looked)
+        else:
+            move = next_move(assignment, state)
+        yield from (f"looked at {stage}" for stage in looked)
+        for action in self._due(state, move, mine):
+            said = self._do(assignment, state, action)
+            if not isinstance(action, Tell):
+                yield said
+
+    def _due(self, state: State, move: Move, mine: Sequence[Workflow] | None) -> tuple[Action, ...]:
+        if mine is not None:
+            return actions(state, move, mine, self.clock.now(), self.pace)
+        return (RollBack(sentence=move.sentence),) if move.kind == "roll_back" else ()
+
+    def _do(self, assignment: Assignment, state: State, action: Action) -> str:
+        match action:
+            case RollBack():
+                outcome = step(assignment, ROLL_BACK.name)
+                return f"went back to 0 % without a workflow ({action.sentence}): {outcome.sentence}"
+            case GiveUp():
+                return _give_up(assignment, state, action.sentence)
+            case _:
+                return self._on_argo(self._made(), state, action)
+
+    def _on_argo(self, client: Workflows, state: State, action: Answer | Tell | End | Delete | Submit) -> str:
+        match action:
+            case Answer():
+                client.answer(action.workflow, action.node.id, action.answer, action.sentence)
+                verb = "let it go on past" if action.answer == "go" else "stopped it at"
+                return f"{verb} {action.node.task}: {action.sentence}"
+            case Tell():
+                client.tell(action.workflow, action.node.id, action.sentence)
+                return action.sentence
+            case End():
+                client.terminate(action.workflow)
+                return f"ended workflow {action.workflow}: {action.sentence}"
+            case Delete():
+                client.delete(action.workflow)
+                return f"deleted workflow {action.workflow}: {action.sentence}"
+            case Submit():
+                return self._submit(client, state, action)
+            case _:
+                assert_never(action)
+
+    def _submit(self, client: Workflows, state: State, action: Submit) -> str:
+        """Start the next workflow, unless one of its name is on its way or has just failed to begin."""
+        now = self.clock.now()
+        for attempt in range(action.attempt, action.attempt + self.pace.attempts):
+            name = workflow_name(state.promotion, attempt)
+            if client.submit(action.template, action.parameters, name=name) is not None:
+                return f"submitted workflow {name}: {action.sentence}"
+            found = client.look(name)
+            if found is None or found.alive:
+                return f"workflow {name} is on its way"
+            if (now - found.created_at).total_seconds() < self.pace.apart_seconds:
+                return f"workflow {name} ended before it began ({found.message}); another follows"
+        return f"{self.pace.attempts} workflows ended before they began; see {action.template} in Argo"
+
+
+def settle(assignment: Assignment, looked: list[str]) -> tuple[State, Move]:
+    """Make every look that is due, none twice, until the next move is something else; its state and move.
+
+    ``looked`` gets the names of the stages looked at.
+
+    Raises:
+        JournalMoved: another driver moves this promotion.
+    """
+    while True:
+        state = assignment.recorder.read()
+        assert state is not None  # noqa: S101 - it was read before
+        move = next_move(assignment, state)
+        if move.kind != "advance" or move.stage in looked:
+            return state, move
+        stage = state.plan.stage(move.stage)
+        if stage.step == "merge":
+            waiting = look(assignment, state, stage)
+        elif needs_pod(state, stage):
+            return state, move
+        else:
+            outcome = perform(assignment, state, stage)
+            waiting = outcome if isinstance(outcome, NotYet) else None
+        looked.append(stage.name)
+        if waiting is not None:
+            return assignment.recorder.known or state, _waits(stage.name, waiting)
+        if stage.step == "merge":
+            return state, move
+
+
+def _waits(stage: str, waiting: NotYet) -> Move:
+    """A look that found nothing new, as a move: the wait holds."""
+    return Move(kind="hold", stage=stage, reason=waiting.reason, sentence=waiting.sentence)
+
+
+def _give_up(assignment: Assignment, state: State, sentence: str) -> str:
+    """Nobody moves it: that is "could not tell", and burns the hold budget until the tier's rule applies."""
+    wait = Waited(
+        stage=current(state).name,
+        reason="no_workflow",
+        sentence=sentence,
+        unknown=True,
+        retry_after_seconds=AGAIN_SECONDS,
+    )
+    assignment.recorder.add(wait)
+    return sentence
+
+
+def _by_argo(state: State) -> bool:
+    return state.ended is None and state.driven is not None and state.driven.driver == "argo"
+
+
+def _is_over(text: str) -> bool:
+    """Whether a journal's last line ends it: then it need not be read whole, at every pass, for years."""
+    try:
+        return bool(json.loads(text.rstrip("\n").rpartition("\n")[2])["kind"] == "ended")
+    except (ValueError, KeyError, TypeError):
+        return False
