@@ -5,7 +5,9 @@ Imports are made where a client is made, so that a command pays for what it uses
 
 from __future__ import annotations
 
+import functools
 import os
+import re
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,10 +16,11 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
+from urllib.parse import urlsplit
 
 from pipelines import ports
 from pipelines.config import Secrets
-from pipelines.errors import Refused
+from pipelines.errors import InvalidInput, Problem, Refused, SpecInvalid
 from pipelines.spec.read import gate_settings, read_platform
 from pipelines.spec.types import ArgoCd, Freeze, Platform, Release
 from pipelines.steps.contract import World
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
     from pipelines.engine import Assignment
 
 USER_AGENT_EMAIL = "lockgate@users.noreply.example"
+GIT_APP = "LOCKGATE_GIT_APP"
+_APP = re.compile(r"(?P<app>[0-9]{1,18}):(?P<installation>[0-9]{1,18}):(?P<key>(env|file):.+)")
 
 
 class SystemClock:
@@ -51,7 +56,7 @@ class Desktop:
     """Where the repository is and what may be asked of the environment: what every command starts from."""
 
     git_url: str
-    git_token: str | None
+    git_token: str | Callable[[], str] | None
     folder: Path
     """Where clones are kept; safe to delete."""
     secrets: Secrets
@@ -74,6 +79,47 @@ class Desktop:
         from pipelines.clients.git import GitJournals
 
         return GitJournals(repository)
+
+
+def app_token(written: str, git_url: str, secrets: Secrets) -> Callable[[], str] | None:
+    """Gives tokens of a GitHub App for git, each renewed before it ends.
+
+    The App stands in the environment and not in platform.yaml, which itself is read by git. It is asked on
+    the repository's own host: neither its key nor its tokens serve anywhere else.
+
+    Args:
+        written: ``APP:INSTALLATION:KEY`` with both ids and the reference of the private key; "" is no App.
+        git_url: the repository; one that is not reached over HTTP needs no token.
+
+    Raises:
+        InvalidInput: it is written otherwise, or there is no key.
+    """
+    if not written or urlsplit(git_url).scheme not in ("http", "https"):
+        return None
+    named = _APP.fullmatch(written)
+    if named is None:
+        advice = "write APP_ID:INSTALLATION_ID:env:NAME or APP_ID:INSTALLATION_ID:file:/absolute/path"
+        raise InvalidInput(
+            [Problem(GIT_APP, 0, "", "does not name an App, its installation and key", advice)]
+        )
+    try:
+        key = secrets.value(named["key"])
+    except SpecInvalid as invalid:
+        raise InvalidInput([replace(problem, file=GIT_APP) for problem in invalid.problems]) from None
+    remember = functools.lru_cache(maxsize=2)(secrets.remember)
+    made = functools.cache(partial(_app_forge, git_url, int(named["app"]), int(named["installation"]), key))
+    return lambda: remember(made().git_token())
+
+
+def _app_forge(git_url: str, app: int, installation: int, key: str) -> GithubForge:
+    from pipelines.clients.github import AppCredentials, GithubForge, api_of
+
+    return GithubForge(
+        api_url=api_of(git_url),
+        repository=urlsplit(git_url).path.strip("/").removesuffix(".git"),
+        auth=AppCredentials(app_id=app, installation_id=installation, private_key=key),
+        required_reviews=0,
+    )
 
 
 def driver_name() -> str:

@@ -139,13 +139,13 @@ class Session:
     def desktop(self) -> Desktop:
         """The repository with its credentials and a place for its clone."""
         from pipelines.config import configure_logging
-        from pipelines.wiring import Desktop, SystemClock
+        from pipelines.wiring import GIT_APP, Desktop, SystemClock, app_token
 
         configure_logging(self.secrets, verbose=self.verbose)
         url = self.git_url
         return Desktop(
             git_url=url,
-            git_token=os.environ.get(GIT_TOKEN) or None,
+            git_token=os.environ.get(GIT_TOKEN) or app_token(os.environ.get(GIT_APP, ""), url, self.secrets),
             folder=self.state_dir / hashlib.sha256(url.encode()).hexdigest()[:24],
             secrets=self.secrets,
             clock=SystemClock(),

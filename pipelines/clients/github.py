@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
+from urllib.parse import urlsplit
 
 import requests
 from github import Auth, Github, GithubIntegration, GithubRetry
@@ -405,6 +406,14 @@ def _approvals(pull: GithubPullRequest, head: str, author: str) -> tuple[str, ..
         if review.user and review.state in ("APPROVED", "CHANGES_REQUESTED", "DISMISSED"):
             latest[review.user.login] = review.state == "APPROVED" and review.commit_id == head
     return tuple(sorted(login for login, approves in latest.items() if approves and login != author))
+
+
+def api_of(git_url: str) -> str:
+    """The API beside a repository: of github.com, of a tenant at ghe.com, or of an Enterprise Server."""
+    parts = urlsplit(git_url)
+    if parts.hostname == "github.com" or (parts.hostname or "").endswith(".ghe.com"):
+        return f"https://api.{parts.hostname}"
+    return f"{parts.scheme}://{parts.netloc}/api/v3"
 
 
 def _auth(auth: str | AppCredentials) -> Auth.Token | Auth.AppInstallationAuth:
