@@ -202,7 +202,7 @@ def simple_table(doc: str) -> list[tuple[str, ...]]:
 # -------------------------------------------------------------- reasons in the source
 
 _TELLERS = {"Objection", "_Objection", "Say", "Finding", "Gap", "Verdict", "GoldenRefused", "_fail", "_wait",
-            "_gap", "_verdict"}  # fmt: skip
+            "_gap", "_verdict", "fail", "unknown"}  # fmt: skip
 _CODE = re.compile("[a-z]+(_[a-z]+)+")
 
 

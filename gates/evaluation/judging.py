@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Literal
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
 
 import numpy as np
 
-from gates.contract import ArmName, Evidence, Measurement, Question, Status
-from gates.evaluation.measures import Estimate, Flips, Floats, compare, flips, measure
+from gates.contract import Question
+from gates.evaluation import drift, fairness, slices
+from gates.evaluation.calibration import Calibration, calibrate
+from gates.evaluation.estimates import Estimate
+from gates.evaluation.measures import (
+    SMALLER_IS_BETTER,
+    Flips,
+    PairedTest,
+    Rule,
+    compare,
+    flips,
+    measure,
+    paired_tests,
+)
+from gates.evaluation.objections import Objection, fail
+from gates.evaluation.sample import Identities, Sample
+from gates.evaluation.scoring import Scores
 from gates.evaluation.settings import EvaluationSettings
-from gates.golden import Golden
-
-LISTED = 20
-"""How many rows with another decision are named in the evidence."""
-_SMALLER_IS_BETTER = frozenset({"log_loss"})
-
-
-@dataclass(frozen=True, slots=True)
-class Objection:
-    """One thing that stands against the candidate, or against being able to tell."""
-
-    status: Status
-    reason: str
-    sentence: str
+from gates.evaluation.words import said
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,232 +38,240 @@ class Findings:
     """None: there is no champion."""
     differences: Mapping[str, Estimate]
     """Candidate minus champion; empty without a champion."""
+    tests: tuple[PairedTest, ...]
     flips: Flips | None
+    slices: tuple[slices.Slice, ...]
+    groups: tuple[fairness.Group, ...]
+    calibration: Calibration | None
+    """None: the scores are no probabilities."""
+    champion_calibration: Calibration | None
+    score_drift: Mapping[str, Estimate]
+    input_drift: Mapping[str, Mapping[str, Estimate]] = field(default_factory=dict)
+    """By feature; empty without a reference."""
+    repeated: int
+    """Rows that the candidate scored a second time, alike."""
 
 
-def golden_objections(golden: Golden, settings: EvaluationSettings) -> Iterator[Objection]:
-    """Whether the golden set can carry a judgement at all."""
-    rows, positives = len(golden.rows), sum(golden.labels)
-    fewest = min(positives, rows - positives)
-    if rows < settings.minimum_rows or fewest < settings.minimum_per_label:
-        yield _fail(
-            "golden_set_too_small",
-            f"{settings.golden_set} has {rows} rows, {positives} of them labelled 1; at least "
-            f"{settings.minimum_rows} are needed and {settings.minimum_per_label} of either label.",
-        )
-
-
-def address_objections(question: Question, settings: EvaluationSettings) -> Iterator[Objection]:
-    """Whether there is somebody to ask."""
-    if not question.candidate.url:
-        yield Objection(
-            Status.UNKNOWN,
-            "no_candidate_address",
-            f"Nobody knows where {question.candidate.version} can be asked; is its preview up?",
-        )
-    if question.stable is not None and not question.stable.url and settings.margins:
-        yield Objection(
-            Status.UNKNOWN,
-            "no_champion_address",
-            f"{question.candidate.version} must be compared with {question.stable.version}, "
-            "but nobody knows where that one can be asked.",
-        )
-
-
-def score_objections(
-    scores: Sequence[float], rows: int, settings: EvaluationSettings, arm: ArmName
-) -> Iterator[Objection]:
-    """Whether what came back are scores that can be measured.
-
-    The candidate is blamed for its own; a champion that gives none leaves nothing to compare with.
-    """
-    blame, who, prefix = (
-        (Status.FAIL, "The candidate", "")
-        if arm == "candidate"
-        else (Status.UNKNOWN, "The champion", "champion_")
+def rule(settings: EvaluationSettings) -> Rule:
+    """How the settings make decisions of scores."""
+    return Rule(
+        threshold=settings.threshold,
+        alpha=settings.alpha,
+        false_positive_cost=settings.false_positive_cost,
+        false_negative_cost=settings.false_negative_cost,
     )
-    if len(scores) != rows:
-        sentence = f"{who} answered {rows} rows with {len(scores)} scores."
-        yield Objection(blame, f"{prefix}scores_missing", sentence)
-        return
-    values = np.asarray(scores, dtype=np.float64)
-    outside = ~((values >= settings.lowest_score) & (values <= settings.highest_score))
-    for reason, bad, what in (
-        ("scores_not_finite", ~np.isfinite(values), "no finite number"),
-        ("scores_out_of_range", outside, f"outside {settings.lowest_score:g} to {settings.highest_score:g}"),
-    ):
-        if bad.any():
-            row = int(np.argmax(bad))
-            sentence = (
-                f"{who} scores {int(bad.sum())} of {rows} rows {what}, first row {row + 1}: {scores[row]}."
-            )
-            yield Objection(blame, f"{prefix}{reason}", sentence)
-            return
-    if values.min() == values.max():
-        sentence = f"{who} gives all {rows} rows the same score {scores[0]:g}: it does not look at them."
-        yield Objection(blame, f"{prefix}scores_constant", sentence)
-
-
-def repeat_rows(rows: int, settings: EvaluationSettings) -> list[int]:
-    """Rows to send a second time, spread evenly, counted from 0."""
-    few = min(settings.repeat_rows, rows)
-    return [number * rows // few for number in range(few)]
-
-
-def repeat_objections(
-    first: Sequence[float], second: Sequence[float], settings: EvaluationSettings
-) -> Iterator[Objection]:
-    """Whether the same rows got the same scores again."""
-    if len(first) != len(second):
-        yield _fail(
-            "scores_missing", f"The candidate answered {len(first)} repeated rows with {len(second)} scores."
-        )
-        return
-    apart = [not abs(a - b) <= settings.repeat_tolerance for a, b in zip(first, second, strict=True)]
-    if any(apart):
-        where = apart.index(True)
-        yield _fail(
-            "not_deterministic",
-            f"The candidate scored {sum(apart)} of {len(apart)} repeated rows differently, such as "
-            f"{first[where]!r} and then {second[where]!r}; {settings.repeat_tolerance:g} apart is allowed.",
-        )
 
 
 def find(
-    golden: Golden, candidate: Sequence[float], champion: Sequence[float] | None, settings: EvaluationSettings
+    sample: Sample,
+    scores: Scores,
+    settings: EvaluationSettings,
+    input_drift: Mapping[str, Mapping[str, Estimate]],
 ) -> Findings:
     """Measure both arms; the scores must have met no objection."""
-    labels = np.asarray(golden.labels, dtype=np.bool_)
-    threshold, alpha = settings.threshold, settings.alpha
-    new: Floats = np.asarray(candidate, dtype=np.float64)
-    if champion is None:
-        return Findings(
-            candidate=measure(labels, new, threshold, alpha), champion=None, differences={}, flips=None
-        )
-    old: Floats = np.asarray(champion, dtype=np.float64)
+    how, labels, new, old = rule(settings), sample.labels, scores.candidate, scores.stable
+    calibration, before = _calibrated(labels, new, settings), _calibrated(labels, old, settings)
+    differences = {} if old is None else compare(labels, new, old, how)
     return Findings(
-        candidate=measure(labels, new, threshold, alpha),
-        champion=measure(labels, old, threshold, alpha),
-        differences=compare(labels, new, old, threshold, alpha),
-        flips=flips(labels, new, old, threshold),
+        candidate={**measure(labels, new, how), **(calibration.estimates if calibration else {})},
+        champion=None
+        if old is None
+        else {**measure(labels, old, how), **(before.estimates if before else {})},
+        differences=differences,
+        tests=paired_tests(differences, settings.alpha),
+        flips=None if old is None else flips(labels, new, old, settings.threshold),
+        slices=slices.look(sample, scores, how, settings),
+        groups=fairness.look(sample, scores, settings),
+        calibration=calibration,
+        champion_calibration=before,
+        score_drift={} if old is None else drift.drift("score", old, new, settings.alpha),
+        input_drift=input_drift,
+        repeated=scores.repeated,
     )
 
 
-def bound_objections(findings: Findings, settings: EvaluationSettings) -> Iterator[Objection]:
+def _calibrated(
+    labels: np.ndarray[tuple[int], np.dtype[np.bool_]],
+    scores: np.ndarray[tuple[int], np.dtype[np.float64]] | None,
+    settings: EvaluationSettings,
+) -> Calibration | None:
+    if scores is None or scores.min() < 0.0 or scores.max() > 1.0:
+        return None
+    return calibrate(labels, scores, settings.alpha)
+
+
+# --------------------------------------------------------------------- the golden set
+
+
+def golden_objections(
+    sample: Sample, question: Question, settings: EvaluationSettings
+) -> Iterator[Objection]:
+    """Whether the golden set is the one that is meant, and can carry a judgement at all."""
+    rows, positives, name = sample.rows, sample.positives, settings.golden_set
+    if settings.columns and sample.columns != settings.columns:
+        yield fail(
+            "golden_set_schema_differs",
+            f"{name} has the columns {', '.join(sample.columns)}, "
+            f"but {', '.join(settings.columns)} are pinned.",
+        )
+    if settings.rows and rows != settings.rows:
+        yield fail("golden_set_schema_differs", f"{name} has {rows} rows, but {settings.rows} are pinned.")
+    yield from _age(question, settings)
+    fewest = min(positives, rows - positives)
+    if rows < settings.minimum_rows or fewest < settings.minimum_per_label:
+        yield fail(
+            "golden_set_too_small",
+            f"{name} has {rows} rows, {positives} of them labelled 1; at least "
+            f"{settings.minimum_rows} are needed and {settings.minimum_per_label} of either label.",
+        )
+    allowed = 0.0 if settings.row_id else settings.maximum_doubled
+    if sample.doubled > allowed * rows:
+        what = f"their {settings.row_id}" if settings.row_id else "all that is in them"
+        yield fail(
+            "golden_set_doubled",
+            f"{sample.doubled} of {rows} rows of {name} repeat an earlier one in {what}; "
+            f"at most {allowed:.2%} may: repeated rows make intervals narrower than they are.",
+        )
+
+
+def _age(question: Question, settings: EvaluationSettings) -> Iterator[Objection]:
+    if not settings.labelled_on:
+        return
+    days = (question.now.date() - date.fromisoformat(settings.labelled_on)).days
+    if days < 0:
+        yield fail(
+            "labels_not_known",
+            f"The labels of {settings.golden_set} are known by {settings.labelled_on}, in {-days} days.",
+        )
+    elif settings.maximum_label_age_days and days > settings.maximum_label_age_days:
+        yield fail(
+            "labels_outdated",
+            f"The labels of {settings.golden_set} are {days} days old, of {settings.labelled_on}; "
+            f"{settings.maximum_label_age_days} days are allowed.",
+        )
+
+
+def leak_objections(
+    sample: Sample, trained_on: Identities, settings: EvaluationSettings
+) -> Iterator[Objection]:
+    """Whether the candidate has seen rows of the golden set before."""
+    seen = np.isin(sample.identities, trained_on)
+    if not seen.any():
+        return
+    shares = {
+        name: (int(seen[rows].sum()), int(rows.sum()))
+        for grouping in sample.groupings.values()
+        for name in grouping.names
+        for rows in (grouping.rows(name),)
+        if rows.any()
+    }
+    worst = max(shares, key=lambda name: shares[name][0] / shares[name][1], default="")
+    where = f", {shares[worst][0]} of the {shares[worst][1]} in {worst}" if worst else ""
+    yield fail(
+        "golden_set_leaked",
+        f"The candidate was trained on {int(seen.sum())} of the {sample.rows} rows of {settings.golden_set}, "
+        f"first row {int(np.argmax(seen)) + 1}{where}: what it says of them shows nothing.",
+    )
+
+
+# ------------------------------------------------------------------------ requirements
+
+
+def objections(findings: Findings, settings: EvaluationSettings) -> Iterator[Objection]:
+    """Everything that is asked for and not shown."""
+    for name, limit in settings.implausible.items():
+        if findings.candidate[name].low > limit:
+            yield slices.implausible(name, findings.candidate[name], limit, "of all rows")
+    yield from _bounds(findings, settings)
+    yield from _champion(findings, settings)
+    yield from slices.objections(findings.slices, settings)
+    yield from fairness.objections(findings.groups, settings)
+    yield from _slope(findings, settings)
+    yield from _drifts(findings, settings)
+
+
+def _bounds(findings: Findings, settings: EvaluationSettings) -> Iterator[Objection]:
     """Floors and ceilings: the whole interval must lie on the good side."""
     for name, floor in settings.floors.items():
         one = findings.candidate[name]
         if one.value is None or one.low < floor:
             below = one.value is not None and one.value < floor
             reason = "below_floor" if below else "not_shown_above_floor"
-            yield _fail(reason, f"{_said(name, one)}; at least {floor:g} must be shown.")
+            yield fail(reason, f"{said(name, one)}; at least {floor:g} must be shown.")
     for kind, ceiling in settings.ceilings.items():
         one = findings.candidate[kind]
         if one.high > ceiling:
             above = one.value is not None and one.value > ceiling
             reason = "above_ceiling" if above else "not_shown_below_ceiling"
-            yield _fail(reason, f"{_said(kind, one)}; at most {ceiling:g} must be shown.")
+            yield fail(reason, f"{said(kind, one)}; at most {ceiling:g} must be shown.")
 
 
-def champion_objections(findings: Findings, settings: EvaluationSettings) -> Iterator[Objection]:
+def _champion(findings: Findings, settings: EvaluationSettings) -> Iterator[Objection]:
     """Non-inferiority: the interval of the difference must exclude a loss beyond the margin."""
     if findings.champion is None:
         return
     for name, margin in settings.margins.items():
         one = findings.differences[name]
-        best, worst = (-one.low, -one.high) if name in _SMALLER_IS_BETTER else (one.high, one.low)
+        best, worst = (-one.low, -one.high) if name in SMALLER_IS_BETTER else (one.high, one.low)
         if worst < -margin:
             reason = "worse_than_champion" if best < -margin else "not_shown_as_good_as_champion"
-            yield _fail(
+            yield fail(
                 reason,
-                f"{_said(name, one)} against the champion on the same rows; "
+                f"{said(name, one)} against the champion on the same rows; "
                 f"a loss of more than {margin:g} must be ruled out.",
             )
 
 
-def evidence(findings: Findings, golden: Golden, settings: EvaluationSettings) -> Evidence:
-    """The table of both arms, the differences, and the decisions that changed."""
-    limits: dict[str, float] = {str(name): limit for name, limit in settings.floors.items()}
-    limits |= {str(name): limit for name, limit in settings.ceilings.items()}
-    losses: dict[str, float] = {
-        str(name): margin if name in _SMALLER_IS_BETTER else -margin
-        for name, margin in settings.margins.items()
-    }
-    rows = [*_measurements(findings.candidate, "candidate", limits)]
-    rows += _measurements(findings.champion or {}, "stable", {})
-    rows += [
-        _measurement(f"{name}_difference", one, "", losses.get(name))
-        for name, one in findings.differences.items()
-    ]
-    facts = {
-        **golden_facts(golden, settings),
-        "confidence": 1.0 - settings.alpha,
-        "champion": findings.champion is not None,
-    }
-    if findings.flips is not None:
-        facts["flips"] = _flip_facts(findings.flips)
-    return Evidence(measurements=tuple(rows), facts=MappingProxyType(facts))
+def _slope(findings: Findings, settings: EvaluationSettings) -> Iterator[Objection]:
+    if not settings.calibration_slope:
+        return
+    least, most = settings.calibration_slope
+    one = findings.candidate["calibration_slope"]
+    if one.low < least or one.high > most:
+        off = one.value is not None and (one.high < least or one.low > most)
+        yield fail(
+            "miscalibrated" if off else "not_shown_calibrated",
+            f"{said('calibration slope', one)}; within {least:g} and {most:g} must be shown.",
+        )
 
 
-def praise(findings: Findings, rows: int) -> str:
-    """What was shown, in one sentence."""
-    shown = [_said(name, one) for name, one in findings.candidate.items()]
-    against = "no champion to compare with"
-    if findings.flips is not None:
-        changed = len(findings.flips.newly_flagged) + len(findings.flips.no_longer_flagged)
-        against = f"{changed} decisions differ from the champion's"
-    return f"On {rows} golden rows everything required is shown: {', '.join(shown)}; {against}."
+def _drifts(findings: Findings, settings: EvaluationSettings) -> Iterator[Objection]:
+    for kind, ceiling in settings.drift_ceilings.items():
+        if kind.startswith("score"):
+            if one := findings.score_drift.get(kind):
+                yield from _drift(kind, one, ceiling, "scores", "the candidate's scores from the champion's")
+            continue
+        for feature, found in findings.input_drift.items():
+            what = f"{feature} in the golden set from the reference"
+            yield from _drift(kind, found[kind], ceiling, "inputs", what)
 
 
-def golden_facts(golden: Golden, settings: EvaluationSettings) -> dict[str, object]:
-    """What was judged on."""
-    positives = sum(golden.labels)
-    return {
-        "golden_set": settings.golden_set,
-        "golden_set_sha256": golden.sha256,
-        "rows": len(golden.rows),
-        "labels": {"0": len(golden.rows) - positives, "1": positives},
-        "threshold": settings.threshold,
-    }
+def _drift(kind: str, one: Estimate, ceiling: float, which: str, what: str) -> Iterator[Objection]:
+    if one.high > ceiling:
+        reason = f"{which}_drifted" if one.low > ceiling else f"{which}_may_have_drifted"
+        yield fail(reason, f"{said(kind, one)}: {what}; at most {ceiling:g} must be shown.")
 
 
-def _flip_facts(found: Flips) -> dict[str, object]:
-    return {
-        "newly_flagged": len(found.newly_flagged),
-        "newly_flagged_rows": list(found.newly_flagged[:LISTED]),
-        "no_longer_flagged": len(found.no_longer_flagged),
-        "no_longer_flagged_rows": list(found.no_longer_flagged[:LISTED]),
-        "newly_right": found.newly_right,
-        "newly_wrong": found.newly_wrong,
-        "mcnemar_p": found.mcnemar_p,
-    }
+def praise(findings: Findings, rows: int, settings: EvaluationSettings) -> str:
+    """What was shown, in one sentence: every requirement with its value, interval and limit."""
+    shown = [said(name, findings.candidate[name], f"at least {x:g}") for name, x in settings.floors.items()]
+    shown += [said(kind, findings.candidate[kind], f"at most {x:g}") for kind, x in settings.ceilings.items()]
+    if findings.differences:
+        shown += [
+            said(f"{name} difference", findings.differences[name], f"margin {margin:g}")
+            for name, margin in settings.margins.items()
+        ]
+    told = "; ".join([", ".join(shown) or "nothing without a champion", *_asides(findings)])
+    return f"On {rows} golden rows everything required is shown: {told}."
 
 
-def _measurements(
-    found: Mapping[str, Estimate], arm: ArmName, limits: Mapping[str, float]
-) -> Iterator[Measurement]:
-    for name, one in found.items():
-        yield _measurement(name, one, arm, limits.get(name))
-
-
-def _measurement(
-    name: str, one: Estimate, arm: ArmName | Literal[""], threshold: float | None
-) -> Measurement:
-    return Measurement(
-        name=name,
-        value=one.value,
-        arm=arm,
-        samples=one.samples,
-        low=one.low,
-        high=one.high,
-        threshold=threshold,
-    )
-
-
-def _said(name: str, one: Estimate) -> str:
-    value = "undefined" if one.value is None else f"{one.value:.4g}"
-    return f"{name} {value} ({one.low:.4g} to {one.high:.4g}, {one.samples} rows)"
-
-
-def _fail(reason: str, sentence: str) -> Objection:
-    return Objection(Status.FAIL, reason, sentence)
+def _asides(findings: Findings) -> Iterator[str]:
+    if findings.flips is None:
+        yield "no champion to compare with"
+    else:
+        changed = findings.flips.newly_flagged + findings.flips.no_longer_flagged
+        yield f"{changed} decisions differ from the champion's"
+    if few := [one for one in findings.slices if one.state == "insufficient"]:
+        yield f"{len(few)} of {len(findings.slices)} slices are insufficient"
+    if unsaid := [one for one in findings.groups if not one.sufficient]:
+        yield f"{len(unsaid)} of {len(findings.groups)} groups are insufficient"

@@ -7,71 +7,139 @@ the decision threshold.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gates.binomial import clopper_pearson
+from gates.evaluation.estimates import (
+    Counted,
+    Estimate,
+    Law,
+    Normal,
+    Paired,
+    Weighed,
+    Within,
+    estimate,
+    holm,
+    mcnemar,
+    p_value,
+)
+from gates.evaluation.ranking import PrecisionRecall, delong, placements
+from gates.evaluation.resampling import resampled
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
+SMALLER_IS_BETTER = frozenset({"log_loss", "brier", "cost"})
+_NEARLY_NONE = float(np.finfo(np.float64).eps)
+LISTED = 20
+"""How many rows with another decision are named, of either kind."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Estimate:
-    """One measure, or one difference of it, with the bounds of its interval."""
+class Rule:
+    """How scores become decisions, and what wrong ones cost."""
 
-    value: float | None
-    """None where the rows do not define it: the precision of nothing flagged."""
-    low: float
-    high: float
-    samples: int
-    """Rows it rests on."""
+    threshold: float
+    alpha: float
+    """What an interval's two sides together may err with."""
+    false_positive_cost: float = 0.0
+    """Of a row flagged and labelled 0; with both costs 0 nothing is said about cost."""
+    false_negative_cost: float = 0.0
+    """Of a row not flagged and labelled 1."""
+
+    @property
+    def priced(self) -> bool:
+        """Whether any mistake costs anything."""
+        return self.false_positive_cost > 0 or self.false_negative_cost > 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flips:
     """Decisions that the candidate takes otherwise than the champion; row numbers count from 1."""
 
-    newly_flagged: tuple[int, ...]
-    no_longer_flagged: tuple[int, ...]
+    newly_flagged: int
+    newly_flagged_rows: tuple[int, ...]
+    """The first of them, :data:`LISTED` at most."""
+    no_longer_flagged: int
+    no_longer_flagged_rows: tuple[int, ...]
     newly_right: int
     newly_wrong: int
     mcnemar_p: float
     """Exact probability of so uneven a split of right and wrong flips between equally good models."""
 
 
-def measure(labels: Bools, scores: Floats, threshold: float, alpha: float) -> dict[str, Estimate]:
-    """Every measure of one arm; ``log_loss`` only where all scores are probabilities.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairedTest:
+    """One paired test of no difference at all."""
 
-    ``labels`` need at least two rows of either kind.
+    measure: str
+    method: Literal["mcnemar", "delong", "bootstrap", "normal", "score"]
+    p: float
+    holm_p: float
+    """Adjusted for the number of tests."""
+    shown: Literal["better", "worse", "neither"]
+    """What the candidate is shown to be, over all tests together, at the confidence of the intervals."""
+
+
+_METHODS: dict[str, Literal["mcnemar", "delong", "bootstrap", "normal", "score"]] = {
+    "auc": "delong",
+    "pr_auc": "bootstrap",
+    "accuracy": "mcnemar",
+    "recall": "mcnemar",
+    "log_loss": "normal",
+    "brier": "normal",
+    "cost": "score",
+}
+
+
+def measure(labels: Bools, scores: Floats, rule: Rule, *, pr_auc: bool = True) -> dict[str, Estimate]:
+    """Every measure of one arm; ``log_loss`` and ``brier`` only where all scores are probabilities.
+
+    ``labels`` need at least two rows of either kind. ``pr_auc`` costs as much as all others together.
     """
-    flagged = scores >= threshold
-    found = {
-        "auc": _auc(_placements(labels, scores), alpha),
-        "accuracy": _share(flagged == labels, alpha),
-        "recall": _share(flagged[labels], alpha),
-        "precision": _share(labels[flagged], alpha),
-        "flagged": _share(flagged, alpha),
+    rows = len(labels)
+    flagged = scores >= rule.threshold
+    laws: dict[str, tuple[Law, int]] = {
+        "auc": (_auc(placements(labels, scores)), rows),
+        "accuracy": _share(flagged == labels),
+        "recall": _share(flagged[labels]),
+        "precision": _share(labels[flagged]),
+        "flagged": _share(flagged),
     }
     if _probabilities(scores):
-        found["log_loss"] = _mean(_losses(labels, scores), alpha)
-    return found
+        laws["log_loss"] = (_mean(_log_losses(labels, scores)), rows)
+        laws["brier"] = (_mean(np.square(scores - labels)), rows)
+    if pr_auc:
+        laws["pr_auc"] = (_area(labels, scores), rows)
+    if rule.priced:
+        laws["cost"] = (_cost(labels, flagged, rule), rows)
+    return {name: estimate(law, samples, rule.alpha) for name, (law, samples) in laws.items()}
 
 
 def compare(
-    labels: Bools, candidate: Floats, champion: Floats, threshold: float, alpha: float
+    labels: Bools, candidate: Floats, champion: Floats, rule: Rule, *, pr_auc: bool = True
 ) -> dict[str, Estimate]:
     """Candidate minus champion on the same rows, for the measures that can be paired."""
-    new, old = candidate >= threshold, champion >= threshold
-    found = {
-        "auc": _auc_difference(_placements(labels, candidate), _placements(labels, champion), alpha),
-        "accuracy": _paired_share(new == labels, old == labels, alpha),
-        "recall": _paired_share(new[labels], old[labels], alpha),
+    rows = len(labels)
+    new, old = candidate >= rule.threshold, champion >= rule.threshold
+    laws: dict[str, tuple[Law, int]] = {
+        "auc": (_auc_difference(labels, candidate, champion), rows),
+        "accuracy": _paired_share(new == labels, old == labels),
+        "recall": _paired_share(new[labels], old[labels]),
+        "flagged": _paired_share(new, old),
     }
     if _probabilities(candidate) and _probabilities(champion):
-        found["log_loss"] = _mean(_losses(labels, candidate) - _losses(labels, champion), alpha)
-    return found
+        losses = _log_losses(labels, candidate)
+        losses -= _log_losses(labels, champion)
+        laws["log_loss"] = (_mean(losses), rows)
+        laws["brier"] = (_mean(np.square(candidate - labels) - np.square(champion - labels)), rows)
+    if pr_auc:
+        laws["pr_auc"] = (_area_difference(labels, candidate, champion), rows)
+    if rule.priced:
+        laws["cost"] = (_cost_difference(labels, new, old, rule), rows)
+    return {name: estimate(law, samples, rule.alpha) for name, (law, samples) in laws.items()}
 
 
 def flips(labels: Bools, candidate: Floats, champion: Floats, threshold: float) -> Flips:
@@ -80,146 +148,145 @@ def flips(labels: Bools, candidate: Floats, champion: Floats, threshold: float) 
     newly_right = int(np.sum((new == labels) & (old != labels)))
     newly_wrong = int(np.sum((new != labels) & (old == labels)))
     return Flips(
-        newly_flagged=_numbers(new & ~old),
-        no_longer_flagged=_numbers(old & ~new),
+        newly_flagged=int(np.sum(new & ~old)),
+        newly_flagged_rows=_first(new & ~old),
+        no_longer_flagged=int(np.sum(old & ~new)),
+        no_longer_flagged_rows=_first(old & ~new),
         newly_right=newly_right,
         newly_wrong=newly_wrong,
         mcnemar_p=mcnemar(newly_right, newly_wrong),
     )
 
 
-def mcnemar(one_way: int, other_way: int) -> float:
-    """McNemar's exact two-sided p-value of discordant pairs (a fair coin's binomial test); 1 without any."""
-    from scipy.stats import binomtest
-
-    pairs = one_way + other_way
-    return float(binomtest(one_way, pairs, 0.5).pvalue) if pairs else 1.0
-
-
-def paired_difference(gained: int, lost: int, pairs: int, alpha: float) -> tuple[float, float]:
-    """Bounds of the difference of two shares counted on the same rows.
-
-    Those differences for which the score test does not object are inside, so that no discordant pair at
-    all still leaves room for some. (Tango, Statistics in Medicine 17, 1998, 891-908.)
-
-    Args:
-        gained: rows that count for the first and not for the second.
-        lost: rows that count for the second and not for the first.
-        pairs: all rows, at least 1.
-        alpha: what both sides together may err with.
-    """
-    from scipy.optimize import brentq
-
-    seen, z = (gained - lost) / pairs, _normal(alpha)
-
-    def objection(difference: float) -> float:
-        return _tango(gained, lost, pairs, difference)
-
-    low = -1.0 if seen == -1 else brentq(lambda d: objection(d) - z, -1.0, seen)
-    high = 1.0 if seen == 1 else brentq(lambda d: objection(d) + z, seen, 1.0)
-    return float(low), float(high)
+def paired_tests(differences: dict[str, Estimate], alpha: float) -> tuple[PairedTest, ...]:
+    """A test of each difference, all of them held to ``alpha`` together by Holm's order."""
+    found = [(name, one) for name, one in differences.items() if name in _METHODS]
+    p_values = [_p_of_nothing(one) for _, one in found]
+    return tuple(
+        PairedTest(
+            measure=name,
+            method=_METHODS[name],
+            p=p,
+            holm_p=adjusted,
+            shown=_shown(name, one, adjusted < alpha),
+        )
+        for (name, one), p, adjusted in zip(found, p_values, holm(p_values), strict=True)
+    )
 
 
-def _tango(gained: int, lost: int, pairs: int, difference: float) -> float:
-    """The score statistic for a supposed difference; falls as the difference grows."""
-    excess = gained - lost - pairs * difference
-    if excess == 0:
-        return 0.0
-    linear = (2 * pairs - gained + lost) * difference - gained - lost
-    constant = -lost * difference * (1 - difference)
-    likely_lost = (np.sqrt(max(linear**2 - 8 * pairs * constant, 0.0)) - linear) / (4 * pairs)
-    variance = pairs * (2 * likely_lost + difference * (1 - difference))
-    return float(excess / np.sqrt(max(variance, 1e-300)))
+def _p_of_nothing(difference: Estimate) -> float:
+    """The p-value of no difference: McNemar's exact one for pairs of decisions."""
+    if isinstance(difference.law, Paired):
+        return mcnemar(difference.law.gained, difference.law.lost)
+    return p_value(difference.law, 0.0)
 
 
-# ------------------------------------------------------------------ area under the ROC curve
+def _shown(name: str, difference: Estimate, shown: bool) -> Literal["better", "worse", "neither"]:
+    if not shown or not difference.value:
+        return "neither"
+    return "better" if (difference.value > 0) != (name in SMALLER_IS_BETTER) else "worse"
 
 
-def _placements(labels: Bools, scores: Floats) -> tuple[Floats, Floats]:
-    """Per positive row the share of negatives it beats, per negative the share of positives that beat it.
-
-    Ties count half. Their means are the AUC, their variances its variance (DeLong, DeLong and
-    Clarke-Pearson, Biometrics 44, 1988), found by ranks in O(n log n) (Sun and Xu, IEEE Signal Processing
-    Letters 21, 2014).
-    """
-    from scipy.stats import rankdata
-
-    positives, negatives = scores[labels], scores[~labels]
-    ranks = rankdata(scores)
-    beats = (ranks[labels] - rankdata(positives)) / len(negatives)
-    beaten_by = 1.0 - (ranks[~labels] - rankdata(negatives)) / len(positives)
-    return beats, beaten_by
+# ------------------------------------------------------------------------- areas
 
 
-def _auc(placements: tuple[Floats, Floats], alpha: float) -> Estimate:
-    """A perfect order shows no variance; its interval is then that of all hits among the smaller class."""
-    value, error = _delong(placements)
-    low, high = _around(value, error, alpha)
+@dataclass(frozen=True, slots=True)
+class _Perfect:
+    """A perfect order, right or wrong way round, shows no variance: as all hits among the smaller class."""
+
+    value: float
+    fewest: int
+
+    def bounds(self, alpha: float) -> tuple[float, float]:
+        return Counted(round(self.value * self.fewest), self.fewest).bounds(alpha)
+
+
+def _auc(parts: tuple[Floats, Floats]) -> Law:
+    value, error = delong(parts)
     if error == 0.0 and value in (0.0, 1.0):
-        fewest = min(len(part) for part in placements)
-        low, high = clopper_pearson(round(value * fewest), fewest, 1.0 - alpha)
-    samples = sum(len(part) for part in placements)
-    return Estimate(value=value, low=max(low, 0.0), high=min(high, 1.0), samples=samples)
+        return _Perfect(value, min(len(part) for part in parts))
+    return Within(Normal(value, error), 0.0, 1.0)
 
 
-def _auc_difference(
-    candidate: tuple[Floats, Floats], champion: tuple[Floats, Floats], alpha: float
-) -> Estimate:
-    differences = (candidate[0] - champion[0], candidate[1] - champion[1])
-    value, error = _delong(differences)
-    low, high = _around(value, error, alpha)
-    return Estimate(value=value, low=low, high=high, samples=sum(len(part) for part in differences))
+def _auc_difference(labels: Bools, candidate: Floats, champion: Floats) -> Law:
+    parts, old = placements(labels, candidate), placements(labels, champion)
+    for part, other in zip(parts, old, strict=True):
+        part -= other
+    return Normal(*delong(parts))
 
 
-def _delong(placements: tuple[Floats, Floats]) -> tuple[float, float]:
-    variance = sum(float(np.var(part, ddof=1)) / len(part) for part in placements)
-    return float(np.mean(placements[0])), float(np.sqrt(variance))
+def _area(labels: Bools, scores: Floats) -> Law:
+    order = np.lexsort((scores, labels))  # the rows' order is not to matter to the draws
+    ranked = PrecisionRecall.of(labels[order], scores[order])
+    value, influence = ranked.influence()
+    if value >= 1.0 - 1e-12:
+        return _Perfect(1.0, int(min(labels.sum(), (~labels).sum())))
+    return Within(resampled(value, influence, ranked.area), 0.0, 1.0)
 
 
-# ------------------------------------------------------------------ shares and means
+def _area_difference(labels: Bools, candidate: Floats, champion: Floats) -> Law:
+    order = np.lexsort((candidate - champion, candidate + champion, labels))
+    new = PrecisionRecall.of(labels[order], candidate[order])
+    old = PrecisionRecall.of(labels[order], champion[order])
+    (value, influence), (other, before) = new.influence(), old.influence()
+    influence -= before
+    return resampled(value - other, influence, lambda weights: new.area(weights) - old.area(weights))
 
 
-def _share(hits: Bools, alpha: float) -> Estimate:
-    count, rows = int(np.sum(hits)), len(hits)
-    low, high = clopper_pearson(count, rows, 1.0 - alpha)
-    return Estimate(value=count / rows if rows else None, low=low, high=high, samples=rows)
+# -------------------------------------------------------------------- shares and means
 
 
-def _paired_share(candidate: Bools, champion: Bools, alpha: float) -> Estimate:
+def _share(hits: Bools) -> tuple[Law, int]:
+    return Counted(int(np.sum(hits)), len(hits)), len(hits)
+
+
+def _paired_share(candidate: Bools, champion: Bools) -> tuple[Law, int]:
     gained, lost = int(np.sum(candidate & ~champion)), int(np.sum(champion & ~candidate))
-    low, high = paired_difference(gained, lost, len(candidate), alpha)
-    return Estimate(value=(gained - lost) / len(candidate), low=low, high=high, samples=len(candidate))
+    return Paired(gained, lost, len(candidate)), len(candidate)
 
 
-def _losses(labels: Bools, scores: Floats) -> Floats:
+def _cost(labels: Bools, flagged: Bools, rule: Rule) -> Law:
+    """The mean cost of a row, from the shares of either mistake."""
+    rows = len(labels)
+    false_positives, false_negatives = int(np.sum(flagged & ~labels)), int(np.sum(labels & ~flagged))
+    return Weighed(
+        (
+            (rule.false_positive_cost, Counted(false_positives, rows)),
+            (rule.false_negative_cost, Counted(false_negatives, rows)),
+        )
+    )
+
+
+def _cost_difference(labels: Bools, new: Bools, old: Bools, rule: Rule) -> Law:
+    rows = len(labels)
+    (more, fewer), (missed, caught) = (
+        (int(np.sum(new & ~old & ~labels)), int(np.sum(old & ~new & ~labels))),
+        (int(np.sum(old & ~new & labels)), int(np.sum(new & ~old & labels))),
+    )
+    return Weighed(
+        (
+            (rule.false_positive_cost, Paired(more, fewer, rows)),
+            (rule.false_negative_cost, Paired(missed, caught, rows)),
+        )
+    )
+
+
+def _log_losses(labels: Bools, scores: Floats) -> Floats:
     """Minus the logarithm of what was said of the truth, kept finite the way scikit-learn does."""
-    nearly_none = np.finfo(np.float64).eps
-    said = np.clip(np.where(labels, scores, 1.0 - scores), nearly_none, 1.0 - nearly_none)
-    return np.asarray(-np.log(said), dtype=np.float64)
+    said = np.where(labels, scores, 1.0 - scores)
+    np.clip(said, _NEARLY_NONE, 1.0 - _NEARLY_NONE, out=said)
+    np.log(said, out=said)
+    return np.negative(said, out=said)
 
 
-def _mean(values: Floats, alpha: float) -> Estimate:
-    """A mean and its interval by the central limit theorem."""
-    value = float(np.mean(values))
-    low, high = _around(value, float(np.std(values, ddof=1)) / float(np.sqrt(len(values))), alpha)
-    return Estimate(value=value, low=low, high=high, samples=len(values))
-
-
-def _around(value: float, error: float, alpha: float) -> tuple[float, float]:
-    reach = _normal(alpha) * error
-    return value - reach, value + reach
-
-
-def _normal(alpha: float) -> float:
-    """How many standard errors leave ``alpha`` outside, both sides together."""
-    from scipy.special import ndtri
-
-    return float(ndtri(1.0 - alpha / 2))
+def _mean(values: Floats) -> Law:
+    """A mean, by the central limit theorem."""
+    return Normal(float(np.mean(values)), float(np.std(values, ddof=1)) / float(np.sqrt(len(values))))
 
 
 def _probabilities(scores: Floats) -> bool:
-    return bool(np.all((scores >= 0.0) & (scores <= 1.0)))
+    return bool(scores.min() >= 0.0 and scores.max() <= 1.0)
 
 
-def _numbers(rows: Bools) -> tuple[int, ...]:
-    return tuple(int(row) + 1 for row in np.flatnonzero(rows))
+def _first(rows: Bools) -> tuple[int, ...]:
+    return tuple(int(row) + 1 for row in np.flatnonzero(rows)[:LISTED])

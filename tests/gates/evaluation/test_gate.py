@@ -277,7 +277,7 @@ class TestScores:
         [
             (lambda rows: [good(row) for row in rows[:-1]], "scores_missing", "600 rows with 599"),
             (lambda rows: [*map(good, rows[:-1]), float("nan")], "scores_not_finite", "row 600: nan"),
-            (lambda rows: [None, *map(good, rows[1:])], "scores_not_finite", "row 1: None"),
+            (lambda rows: [None, *map(good, rows[1:])], "scores_not_finite", "row 1: nan"),
             (lambda rows: [*map(good, rows[:-2]), 1.5, -0.1], "scores_out_of_range", "2 of 600"),
             (lambda rows: [0.25] * len(rows), "scores_constant", "the same score 0.25"),
         ],
