@@ -12,6 +12,8 @@ import re
 import shutil
 import ssl
 import subprocess
+import sys
+import zipfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -266,6 +268,32 @@ def test_another_file_or_another_event_is_refused(town: Town) -> None:
         ran = town.runs_comment(**event)
         assert (ran.code, says in ran.err) == (3, True), ran.err
     assert town.comments() == []
+
+
+# --------------------------------------------------------------------- how they get there
+
+
+def files(folder: Path) -> set[str]:
+    """Every file of a folder, hidden ones too."""
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_init_copies_hidden_files_too(tmp_path: Path) -> None:
+    """The workflows stand where GitHub looks for them."""
+    ran = Shell({"HOME": str(tmp_path)})("--json", "init", tmp_path / "new")
+
+    assert ".github/workflows/pull-request.yml" in ran.json["files"]
+    assert files(SAMPLE) <= files(tmp_path / "new") == set(ran.json["files"])
+
+
+def test_the_wheel_brings_them(tmp_path: Path) -> None:
+    """What `lockgate init` copies once it is installed."""
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=60)
+    names = zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist()
+    inside = "pipelines/data/gitops-repo/"
+
+    assert {one.removeprefix(inside) for one in names if one.startswith(inside)} == files(SAMPLE)
 
 
 # ---------------------------------------------------------------------- one check, one image

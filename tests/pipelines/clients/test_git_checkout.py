@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.clients.git.checkout import address, checkout, user_name
+from pipelines.clients.git.checkout import address, changed, checkout, user_name
 from pipelines.errors import Misbehaved
 
 
@@ -80,3 +80,53 @@ def test_without_git_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest
 
     with pytest.raises(Misbehaved, match="git is not installed"):
         checkout(tmp_path)
+
+
+@pytest.fixture
+def committed(tmp_path: Path) -> Path:
+    """A checkout with two files of models and one beside them."""
+    git(tmp_path, "init", "-q")
+    (tmp_path / "models" / "a").mkdir(parents=True)
+    for path in ("models/a/one", "models/a/two", "other"):
+        (tmp_path / path).write_text(path)
+    git(tmp_path, "add", "--all")
+    git(tmp_path, "-c", "user.name=a", "-c", "user.email=a@b.example", "commit", "-qm", "one")
+    return tmp_path
+
+
+def test_what_differs_from_a_commit_is_found_saved_or_not(committed: Path) -> None:
+    """New, changed and gone, in the index or not, with odd names; only in the part asked about."""
+    assert (changed(committed, "HEAD", "models") or ("", None))[1] == {}
+
+    (committed / "models/a/one").write_text("changed")
+    (committed / "models/a/two").unlink()
+    (committed / "other").write_text("changed")
+    (committed / 'models/a/b "c"\tä').write_text("new")
+    (committed / "models/staged").write_text("new")
+    git(committed, "add", "models/staged")
+
+    sha, found = changed(committed, "HEAD", "models") or ("", {})
+    assert found == {
+        "models/a/one": "M",
+        "models/a/two": "D",
+        'models/a/b "c"\tä': "A",
+        "models/staged": "A",
+    }
+    assert len(sha) == 40
+    assert changed(committed / "models", "HEAD", "a") == (sha, {
+        "a/one": "M", "a/two": "D", 'a/b "c"\tä': "A",
+    })  # fmt: skip
+
+
+@pytest.mark.parametrize("base", ["nobody", "HEAD^1", "HEAD:models", "--help", "--all", "", "HEAD..HEAD"])
+def test_what_names_no_commit_differs_from_nothing(committed: Path, base: str) -> None:
+    """It is None, which nobody can take for "nothing differs"; a word like an option is none."""
+    assert changed(committed, base, "models") is None
+
+
+def test_a_comparison_that_fails_is_no_answer(committed: Path) -> None:
+    """A spoilt index does not read as "nothing differs"."""
+    (committed / ".git" / "index").write_bytes(b"spoilt")
+
+    with pytest.raises(Misbehaved, match="git diff failed"):
+        changed(committed, "HEAD", "models")

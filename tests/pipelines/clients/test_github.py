@@ -419,6 +419,46 @@ def test_a_marker_that_would_not_stay_hidden_is_refused(hub: GithubForge, forge:
     assert forge.requests == []
 
 
+def test_a_comment_is_rewritten_and_not_begun(hub: GithubForge, forge: Forge) -> None:
+    """Where one is only to be kept true, none is written anew."""
+    number = opened(forge)
+    hub.comment(number, marker="m", body="never", begin=False)
+    assert ask(forge, "GET", f"{PREFIX}/issues/{number}/comments").json() == []
+
+    hub.comment(number, marker="m", body="1")
+    hub.comment(number, marker="m", body="2", begin=False)
+    (found,) = ask(forge, "GET", f"{PREFIX}/issues/{number}/comments").json()
+    assert found["body"] == "<!-- m -->\n2"
+
+
+def test_a_token_that_cannot_say_whose_it_is_is_told(
+    connect: Callable[..., GithubForge], forge: Forge
+) -> None:
+    """The token of a job may not ask who it is: its own comment is found by the login given."""
+    number = opened(forge)
+    job = connect(login=BOT)
+    forge.arm(Fault("GET", "/api/v3/user$", "before", status=403))
+    for body in ("1", "2"):
+        job.comment(number, marker="m", body=body)
+
+    assert len(ask(forge, "GET", f"{PREFIX}/issues/{number}/comments").json()) == 1
+
+
+def test_a_pull_request_is_found_by_the_head_that_was_checked(
+    hub: GithubForge, git: GitRepository, forge: Forge
+) -> None:
+    """Of that owner's branch into that base, at that very commit, and open."""
+    number = opened(forge)
+    sha = hub.pull_request(number).head_sha
+    asked = {"owner": "acme", "branch": BRANCH, "base": "main", "head_sha": sha}
+
+    assert hub.number_of(**asked) == number
+    for other in ({"owner": "bob"}, {"branch": "main"}, {"base": "audit"}, {"head_sha": "0" * 40}):
+        assert hub.number_of(**{**asked, **other}) is None, other
+    hub.close(number)
+    assert hub.number_of(**asked) is None
+
+
 def test_a_lost_comment_is_found_again(hub: GithubForge, forge: Forge) -> None:
     number = propose(hub)
     forge.arm(Fault("POST", "/comments$", "after"))
