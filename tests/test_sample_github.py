@@ -340,31 +340,49 @@ def run(text: str, folder: Path, **variables: str) -> subprocess.CompletedProces
     )
 
 
-def test_one_model_is_begun_by_hand_and_found_under_way(town: Town) -> None:
-    """What a person wrote in the form arrives as words; the status names what there is to drive."""
-    repository = {
-        "LOCKGATE_REPO": town.forge.git_url,
-        "LOCKGATE_GIT_TOKEN": TOKENS[BOT],
-        "LOCKGATE_PERSON": ANN,
-    }
+def under_way(town: Town, repository: dict[str, str]) -> list[dict[str, Any]]:
+    """The promotions that the job ``begin`` hands to the jobs that drive."""
+    outputs = town.folder / "outputs"
+    outputs.unlink(missing_ok=True)
+    step = script("promote", "begin", "What is under way")
+    done = run(step, town.folder, **repository, GITHUB_OUTPUT=str(outputs))
+    assert done.returncode == 0, done.stderr
+    key, _, status = outputs.read_text("utf-8").partition("=")
+    assert (key, status.count("\n")) == ("status", 1)
+    found: list[dict[str, Any]] = json.loads(status)["promotions"]
+    return found
+
+
+def test_what_main_wants_is_begun_once(town: Town) -> None:
+    """For whoever wrote it, where it has to go first; one run too many changes nothing."""
+    repository = {"LOCKGATE_REPO": town.forge.git_url, "LOCKGATE_GIT_TOKEN": TOKENS[BOT]}
+    wanted = script("promote", "begin", "Everything that main wants")
+    assert run(wanted, town.folder, **repository).returncode == 0
+    assert under_way(town, repository) == []
+
+    town.git("push", "--quiet", "origin", "v38:main")
+    for _ in range(2):
+        done = run(wanted, town.folder, **repository)
+        assert done.returncode == 0, done.stderr
+    (begun,) = under_way(town, repository)
+    assert begun["promotion"].startswith("fraud-scorer-staging-")
+    assert begun["requested_by"].startswith(ANN)
+
+
+def test_one_model_is_begun_by_hand(town: Town) -> None:
+    """What a person wrote in the form arrives as words, and as nothing else."""
+    who = {"LOCKGATE_PERSON": ANN}
+    repository = {"LOCKGATE_REPO": town.forge.git_url, "LOCKGATE_GIT_TOKEN": TOKENS[BOT]}
     town.git("push", "--quiet", "origin", "v38:main")
     asked = script("promote", "begin", "One model, asked for by hand")
     words = {"MODEL": "fraud-scorer", "ENVIRONMENT": "prod", "REASON": '$(touch x); "v38" `id` --help'}
 
-    done = run(asked, town.folder, **repository, **words)
+    done = run(asked, town.folder, **repository, **who, **words)
     assert done.returncode == 0, done.stderr
     for odd in ("--help", "$(touch x)", "../fraud-scorer", "a\nb"):
-        assert run(asked, town.folder, **repository, **{**words, "MODEL": odd}).returncode in (3, 4)
+        assert run(asked, town.folder, **repository, **who, **{**words, "MODEL": odd}).returncode in (3, 4)
     assert not (town.folder / "x").exists()
-
-    outputs = town.folder / "outputs"
-    done = run(
-        script("promote", "begin", "What is under way"), town.folder, **repository, GITHUB_OUTPUT=str(outputs)
-    )
-    assert done.returncode == 0, done.stderr
-    key, _, status = outputs.read_text("utf-8").partition("=")
-    (begun,) = json.loads(status)["promotions"]
-    assert (key, status.count("\n")) == ("status", 1)
+    (begun,) = under_way(town, repository)
     assert begun["promotion"].startswith("fraud-scorer-prod-")
     assert begun["reason"] == words["REASON"]
 
