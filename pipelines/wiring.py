@@ -302,6 +302,23 @@ def registry(desktop: Desktop, platform: Platform) -> ports.Registry | None:
     return MlflowRegistry(settings.url, token=desktop.secrets.value(settings.token) if settings.token else "")
 
 
+def workflows(desktop: Desktop, platform: Platform) -> ports.Workflows | None:
+    """The client of the Argo Workflows server, where there is one."""
+    settings = platform.systems.workflows
+    if settings is None:
+        return None
+    from pipelines.clients.argo_workflows import ArgoWorkflows
+
+    return ArgoWorkflows(
+        url=settings.url,
+        namespace=settings.namespace,
+        token=desktop.secrets.value(settings.token, "systems.workflows.token"),
+        ui_url=settings.ui_url,
+        ca_file=settings.ca_file,
+        templates=[f"promote-{tier}" for tier in platform.tiers],
+    )
+
+
 class Diagnoses(Protocol):
     """What `lockgate doctor` asks of a client."""
 
@@ -324,6 +341,8 @@ def diagnosers(
         yield "change desk", lambda: cast(Diagnoses, change_desk(desktop, platform))
     if systems.registry is not None:
         yield "registry", lambda: cast(Diagnoses, registry(desktop, platform))
+    if systems.workflows is not None:
+        yield "workflows", lambda: cast(Diagnoses, workflows(desktop, platform))
     for name, environment in platform.environments.items():
         yield from _applications(desktop, name, environment.argocd, releases)
         if environment.metrics is not None:

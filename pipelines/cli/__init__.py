@@ -4,8 +4,8 @@ One module per kind of command: ``writing`` (init, lint, plan, digest) works on 
 ``commenting`` (comment) shows what they lead to where they are reviewed,
 ``moving`` (promote, retry, rollback, step) drives promotions, ``people`` (hold, resume, abort) writes down
 what a person says, ``looking`` (status, history, why) answers, ``proving`` (evidence) packs and checks,
-``doctor`` asks the outside systems how they are, ``workflowing`` (workflow) works on Argo's templates,
-``rehearsing`` (rehearse) brings its own world.
+``sweeping`` (sweep) looks after promotions that Argo drives, ``doctor`` asks the outside systems how they
+are, ``workflowing`` (workflow) works on Argo's templates, ``rehearsing`` (rehearse) brings its own world.
 
 A command's module is imported when the command runs, so that ``--help`` loads no library but click.
 """
@@ -39,6 +39,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "rollback": ("moving", "Bring the version before the present one back."),
     "retry": ("moving", "Drive a promotion on, or start one that failed again."),
     "step": ("moving", "Run one stage of a promotion, if it is its turn."),
+    "sweep": ("sweeping", "Look after every promotion that Argo drives."),
     "history": ("looking", "List promotions, newest first."),
     "why": ("looking", "Say which version could have answered a request, and who approved it."),
     "evidence": ("proving", "Write everything a promotion rests on into one file, or check one."),

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+import click
+
 from pipelines.cli.session import Session, mistake
 from pipelines.decide import Move, decide
-from pipelines.errors import CouldNotTell, InvalidInput, JournalBroken
+from pipelines.errors import CouldNotTell, InvalidInput, JournalBroken, Unreachable
 from pipelines.journal.lines import Line, decode
 from pipelines.journal.state import State, fold
 from pipelines.spec.scalars import near
@@ -76,6 +78,18 @@ class Book:
         lines = decode(promotion, self.journals.read(promotion))
         state = fold(lines)
         return Entry(lines, state) if state is not None else None
+
+    def again(self, promotion: str) -> Entry | None:
+        """One promotion; None when Git cannot be reached just now, which is said and no reason to stop.
+
+        Raises:
+            JournalBroken: its journal was changed after it was written.
+        """
+        try:
+            return self.read(promotion)
+        except Unreachable as error:
+            click.echo(self.session.safe(str(error)), err=True)
+            return None
 
     def find(self, word: str, *, environment: str = "") -> Entry:
         """The promotion of this id, or a model's: the open one, else the newest.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipelines.cli import argo
 from pipelines.cli.session import Session, command, mistake
 
 if TYPE_CHECKING:
@@ -41,10 +42,13 @@ def status(session: Session, promotion: str | None, watch: bool) -> int:
         return _all(session, book)
     state = book.find(promotion).state
     move = book.move(state)
+    workflow, sentence = argo.seen(session, book, state)
     if session.as_json:
-        session.data("status", {"promotions": [_data(state, move)], "broken": []})
+        session.data("status", {"promotions": [_data(state, move) | workflow], "broken": []})
     else:
         session.show(_tree(state, move, book.now))
+        if sentence:
+            session.say(sentence)
     return 0
 
 
@@ -117,7 +121,7 @@ def _tree(state: State, move: Move, now: datetime) -> RenderableType:
 
 def _watch(session: Session, book: Book, promotion: str) -> int:
     """Draw it again and again until it has ended; with --json one document per change."""
-    from rich.console import Console
+    from rich.console import Console, Group
     from rich.live import Live
 
     found = book.find(promotion).state.promotion
@@ -125,10 +129,11 @@ def _watch(session: Session, book: Book, promotion: str) -> int:
         return _watch_changes(session, book, found)
     with Live(auto_refresh=False, screen=False, vertical_overflow="visible") as live:
         while True:
-            state = _again(session, book, found)
-            if state is not None:
-                live.update(_tree(state, book.move(state), book.now), refresh=True)
-                if state.ended is not None:
+            if (entry := book.again(found)) is not None:
+                sentence = session.safe(argo.seen(session, book, entry.state)[1])
+                tree = _tree(entry.state, book.move(entry.state), book.now)
+                live.update(Group(tree, sentence) if sentence else tree, refresh=True)
+                if entry.state.ended is not None:
                     return 0
             session.desktop.clock.sleep(WATCH_SECONDS)
 
@@ -136,32 +141,23 @@ def _watch(session: Session, book: Book, promotion: str) -> int:
 def _watch_changes(session: Session, book: Book, promotion: str) -> int:
     from pipelines.cli.narrator import Narrator
 
-    narrator, events = Narrator(session), 0
+    narrator, events, moved_by = Narrator(session), 0, ""
     while True:
-        state = _again(session, book, promotion)
-        if state is not None and state.events != events:
-            events, move = state.events, book.move(state)
+        entry = book.again(promotion)
+        if entry is not None and entry.state.events != events:
+            state, events = entry.state, entry.state.events
+            workflow, sentence = argo.seen(session, book, state)
             if session.as_json:
-                session.data("status", {"promotions": [_data(state, move)], "broken": []})
-            elif entry := book.read(promotion):
-                narrator.tell(entry.lines, state, move)
-        if state is not None and state.ended is not None:
+                data = _data(state, book.move(state)) | workflow
+                session.data("status", {"promotions": [data], "broken": []})
+            else:
+                narrator.tell(entry.lines, state, book.move(state))
+            if sentence != moved_by:
+                moved_by = sentence
+                session.say(sentence)
+        if entry is not None and entry.state.ended is not None:
             return 0
         session.desktop.clock.sleep(WATCH_SECONDS)
-
-
-def _again(session: Session, book: Book, promotion: str) -> State | None:
-    """The state now; None when Git cannot be reached just now, which is said and no reason to stop."""
-    from pipelines.errors import JournalBroken, Unreachable
-
-    try:
-        entry = book.read(promotion)
-    except JournalBroken:
-        raise
-    except Unreachable as error:
-        click.echo(session.safe(str(error)), err=True)
-        return None
-    return entry.state if entry else None
 
 
 # ------------------------------------------------------------------------ history

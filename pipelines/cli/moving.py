@@ -1,4 +1,4 @@
-"""Commands that drive promotions: promote, retry, rollback, step."""
+"""Commands that drive promotions: promote, retry, rollback."""
 
 from __future__ import annotations
 
@@ -11,162 +11,84 @@ from pipelines.cli.session import Session, command, mistake, one_line
 if TYPE_CHECKING:
     from pipelines.cli.book import Book
     from pipelines.journal.state import State
-    from pipelines.spec.types import Version
     from pipelines.steps.contract import Outcome
 
-REFUSED, COULD_NOT_TELL, NOT_YET, INTERRUPTED = 4, 5, 75, 130
+REFUSED, COULD_NOT_TELL, NOT_YET = 4, 5, 75
+
+
+_DRIVER = click.option(
+    "--driver", type=click.Choice(["local", "argo"]), help="What moves it: this process, or an Argo workflow."
+)
+_WAIT = click.option("--wait", is_flag=True, help="With --driver argo: follow it until it has ended.")
 
 
 @command()
-@click.argument("model")
+@click.argument("model", required=False)
 @click.argument("version", required=False)
 @click.option("--uri", help="Immutable address of a version that release.yaml does not name.")
 @click.option("--digest", help="Its digest, as `lockgate digest` prints it.")
 @click.option("--to", "to", metavar="ENV", help="The environment; by default the last one.")
-@click.option("--reason", required=True, help="Why, in a sentence; approvers read it.")
+@click.option("--reason", default="", help="Why, in a sentence; approvers read it.")
 @click.option("--requested-by", metavar="NAME", help="Your login.  [env: LOCKGATE_PERSON]")
 @click.option("--detach", is_flag=True, help="Begin it and return; another driver moves it.")
-def promote(
-    session: Session,
-    model: str,
-    version: str | None,
-    uri: str | None,
-    digest: str | None,
-    to: str | None,
-    reason: str,
-    requested_by: str | None,
-    detach: bool,
-) -> int:
+@click.option("--wanted", is_flag=True, help="Begin all that main wants and that is not under way.")
+@_DRIVER
+@_WAIT
+def promote(session: Session, wanted: bool, driver: str | None, **asked: Any) -> int:
     """Move a version into an environment, through every gate.
 
     VERSION is the label that release.yaml on main names (the default), a label with --uri and --digest, or
     a registry alias such as models:/fraud-scorer@candidate. A promotion of the same version that is under
-    way is driven on. Exit code 0 when the version serves 100 %, 4 when it was refused or went back, 75 when
-    another driver moves it.
+    way is driven on. With --driver argo a workflow moves it, and the command ends when that is started.
+
+    With --wanted and no MODEL: for every model, the version that release.yaml on main names is begun in the
+    next environment where it does not serve. One that was told no is not tried again by itself. Each is
+    begun for whoever wrote release.yaml last.
+
+    Exit code 0 when the version serves 100 %, 4 when it was refused or went back, 75 when another driver
+    moves it.
     """
-    from pipelines.cli import choosing
-    from pipelines.cli.book import Book
-    from pipelines.cli.planning import wanted
-    from pipelines.cli.tree import MainTree
+    from pipelines.cli import promoting
 
-    person = session.person(requested_by, "--requested-by")
-    if not one_line(reason):
-        raise mistake("--reason", "says nothing", "write why, in a sentence")
-    book = Book(session)
-    platform, release = wanted(MainTree(book.repository), model)
-    environment = choosing.environment(platform, to)
-    asked = choosing.Asked(version, uri, digest)
-    chosen = choosing.version(asked, release, lambda: _registry(session, platform), session)
-    return _begin(session, book, model, environment, chosen, person, reason, detach=detach)
-
-
-def _registry(session: Session, platform: Any) -> Any:
-    from pipelines import wiring
-
-    return wiring.registry(session.desktop, platform)
-
-
-def _begin(
-    session: Session,
-    book: Book,
-    model: str,
-    environment: str,
-    version: Version,
-    person: str,
-    reason: str,
-    *,
-    detach: bool,
-) -> int:
-    from pipelines.steps.start import AlreadyServes, Wish, start
-
-    wish = Wish(
-        model=model,
-        environment=environment,
-        version=version,
-        requested_by=person,
-        reason=one_line(reason)[:500],
-    )
-    begun = start(wish, book.repository, book.journals, session.desktop.clock)
-    if isinstance(begun, AlreadyServes):
-        if session.as_json:
-            session.data(
-                _command(), {"promotion": None, "outcome": "already_serves", "sentence": begun.sentence}
-            )
-        session.say(begun.sentence)
-        return 0
-    if not detach:
-        return drive(session, begun)
-    if session.as_json:
-        session.data(_command(), {"promotion": begun, "outcome": None, "sentence": "begun"})
-    session.out(begun)
-    session.say(f"begun; `lockgate retry {begun}` drives it, `lockgate status {begun} -w` shows it")
-    return 0
-
-
-def drive(session: Session, promotion: str) -> int:
-    """Drive a promotion to its end, telling what happens; the exit code.
-
-    Raises:
-        JournalMoved: another driver moves it.
-    """
-    from pipelines import wiring
-    from pipelines.cli.narrator import Narrator
-    from pipelines.engine import Engine
-
-    assignment = wiring.assignment(session.desktop, promotion)
-    recorder = assignment.recorder
-    begun = len(recorder.lines)
-    narrator = Narrator(session, after=0 if begun == 1 else begun)
-    if begun > 1:
-        session.say(f"{promotion} goes on from where it is")
-    engine = Engine(assignment, told=lambda state, move: narrator.tell(recorder.lines, state, move))
-    try:
-        state = engine.run()
-    except KeyboardInterrupt:
-        session.say(f"stopped; nothing is lost. `lockgate retry {promotion}` goes on from here")
-        raise click.exceptions.Exit(INTERRUPTED) from None
-    narrator.tell(recorder.lines, state)
-    return _ended(session, state)
-
-
-def _ended(session: Session, state: State) -> int:
-    from pipelines.reports.tree import summary
-
-    if session.as_json:
-        session.data(_command(), {**summary(state), "schema": f"lockgate.{_command()}/1"})
-    session.say(f"`lockgate evidence {state.promotion}` writes everything it rests on into one file")
-    return 0 if state.ended is not None and state.ended.outcome == "promoted" else REFUSED
-
-
-def _command() -> str:
-    return click.get_current_context().info_name or "promote"
+    wish = promoting.Asked(**asked)
+    if wanted:
+        return promoting.all_wanted(session, wish, driver or "local")
+    return promoting.one(session, wish, driver or "local")
 
 
 @command()
 @click.argument("promotion")
 @click.option("--requested-by", metavar="NAME", help="Your login.  [env: LOCKGATE_PERSON]")
 @click.option("--detach", is_flag=True, help="Begin a new one and return; another driver moves it.")
-def retry(session: Session, promotion: str, requested_by: str | None, detach: bool) -> int:
+@_DRIVER
+@_WAIT
+def retry(
+    session: Session,
+    promotion: str,
+    requested_by: str | None,
+    detach: bool,
+    driver: str | None,
+    wait: bool,
+) -> int:
     """Drive a promotion on, or start one that failed again.
 
     PROMOTION is an id, or a model whose newest promotion is meant. One that is under way is driven from
-    where it is; for one that was refused, rolled back or aborted, a new promotion of the same version begins.
+    where it is, by the driver it has unless another is named; for one that was refused, rolled back or
+    aborted, a new promotion of the same version begins.
     """
+    from pipelines.cli import promoting
     from pipelines.cli.book import Book
-    from pipelines.spec.types import Version
 
     book = Book(session)
     state = book.find(promotion).state
-    if state.ended is None:
-        return drive(session, state.promotion)
-    if state.ended.outcome == "promoted":
+    if state.ended is not None and state.ended.outcome == "promoted":
         session.say(f"{state.promotion} has nothing left to do: {state.ended.sentence}")
         return 0
-    started = state.started
+    chosen = driver or (state.driven.driver if state.driven else "local")
+    if state.ended is None:
+        return promoting.drive_on(session, book, state, chosen, wait=wait)
     person = session.person(requested_by, "--requested-by")
-    reason = f"{started.reason} (again, after {state.promotion})"
-    version = Version(**started.candidate)
-    return _begin(session, book, started.model, started.environment, version, person, reason, detach=detach)
+    return promoting.begin_again(session, book, state, person, chosen, detach=detach, wait=wait)
 
 
 @command()
@@ -180,9 +102,9 @@ def rollback(session: Session, model: str, environment: str | None, reason: str,
     A promotion under way is ended: its candidate goes to 0 %. Else the last version that was promoted goes
     to 0 %, and the one before it gets all requests. Depends on Git and Argo CD alone.
     """
-    from pipelines.cli import choosing
+    from pipelines.cli import choosing, promoting
     from pipelines.cli.book import Book
-    from pipelines.journal.events import AbortAsked, RollbackBegan
+    from pipelines.journal.events import AbortAsked, Driven, RollbackBegan
 
     name = session.person(person, "--person")
     book = Book(session)
@@ -201,7 +123,9 @@ def rollback(session: Session, model: str, environment: str | None, reason: str,
         state = _last_promoted(book, model, where, mine)
         sentence = f"{name} brought the version before it back: {one_line(reason)}"
         book.said_by(name, state.promotion).add(RollbackBegan(code="by_hand", sentence=sentence))
-    code = drive(session, state.promotion)
+    if state.driven is not None and state.driven.driver == "argo":  # nothing but Git and Argo CD is needed
+        book.said_by(name, state.promotion).add(Driven(driver="local"))
+    code = promoting.drive(session, state.promotion)
     return 0 if code == REFUSED else code
 
 

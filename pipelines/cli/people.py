@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pipelines.cli import argo
 from pipelines.cli.session import Session, command, one_line
 
 if TYPE_CHECKING:
@@ -110,8 +111,10 @@ def _say(session: Session, name: str, promotion: str, person: str | None, word: 
         raise Refused("ended", f"{state.promotion} is over: {state.ended.sentence}")
     events, sentence = word(state, speaker)
     if events:
-        recorder.add(*events)
+        state = recorder.add(*events)
     if session.as_json:
         body = {"promotion": state.promotion, "person": speaker, "written": [one.kind for one in events]}
         session.data(name, {**body, "sentence": session.safe(sentence)})
     session.say(sentence)
+    if state.driven is not None and state.driven.driver == "argo":
+        argo.nudge(session, state, book.move(state))

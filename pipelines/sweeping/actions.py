@@ -17,8 +17,6 @@ from pipelines.journal.state import State
 from pipelines.ports import Workflow, WorkflowNode
 from pipelines.strategy import Stage
 
-PROMOTE = "promote-"
-"""A tier's template is called this and the tier's name."""
 _LONGEST_NAME = 63
 """Of a workflow: its name is a label of its pods."""
 
@@ -209,7 +207,7 @@ def _again(state: State, move: Move, now: datetime, pace: Pace, what: str) -> It
     spent = len(lately) >= pace.attempts
     early = bool(lately) and now - lately[-1] < timedelta(seconds=pace.apart_seconds)
     if not spent and not early:
-        yield _submit(state, f"its workflow {what}")
+        yield another(state, f"its workflow {what}")
     elif move.kind == "roll_back":
         yield RollBack(sentence=move.sentence)
     elif spent:
@@ -220,21 +218,41 @@ def _again(state: State, move: Move, now: datetime, pace: Pace, what: str) -> It
         )
 
 
-def _submit(state: State, sentence: str) -> Submit:
+def another(state: State, sentence: str) -> Submit:
+    """Another workflow for a promotion that is under way."""
     started, template = state.started, state.driven.template if state.driven else ""
     return Submit(
-        template=template or f"{PROMOTE}{state.plan.tier}",
+        template=template or template_of(state.plan.tier),
         attempt=len(state.driven_at),
-        parameters={
-            "promotion": state.promotion,
-            "model": started.model,
-            "version": started.candidate["label"],
-            "environment": started.environment,
-            "requested-by": started.requested_by,
-            "reason": started.reason,
-        },
+        parameters=form(
+            promotion=state.promotion,
+            model=started.model,
+            version=started.candidate["label"],
+            environment=started.environment,
+            requested_by=started.requested_by,
+            reason=started.reason,
+        ),
         sentence=sentence,
     )
+
+
+def template_of(tier: str) -> str:
+    """The name of a tier's template."""
+    return f"promote-{tier}"
+
+
+def form(
+    *, model: str, version: str, environment: str, requested_by: str, reason: str, promotion: str = ""
+) -> dict[str, str]:
+    """The parameters of a tier's template; ``promotion`` is the id of one under way, "" for a new one."""
+    return {
+        "model": model,
+        "version": version,
+        "environment": environment,
+        "requested-by": requested_by,
+        "reason": reason,
+        "promotion": promotion,
+    }
 
 
 def workflow_name(promotion: str, attempt: int) -> str:

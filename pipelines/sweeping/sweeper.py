@@ -11,6 +11,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import assert_never
 
 import structlog
@@ -209,23 +210,31 @@ class Sweeper:
                 client.delete(action.workflow)
                 return f"deleted workflow {action.workflow}: {action.sentence}"
             case Submit():
-                return self._submit(client, state, action)
+                return submit(client, state, action, self.clock.now(), self.pace)[1]
             case _:
                 assert_never(action)
 
-    def _submit(self, client: Workflows, state: State, action: Submit) -> str:
-        """Start the next workflow, unless one of its name is on its way or has just failed to begin."""
-        now = self.clock.now()
-        for attempt in range(action.attempt, action.attempt + self.pace.attempts):
-            name = workflow_name(state.promotion, attempt)
-            if client.submit(action.template, action.parameters, name=name) is not None:
-                return f"submitted workflow {name}: {action.sentence}"
-            found = client.look(name)
-            if found is None or found.alive:
-                return f"workflow {name} is on its way"
-            if (now - found.created_at).total_seconds() < self.pace.apart_seconds:
-                return f"workflow {name} ended before it began ({found.message}); another follows"
-        return f"{self.pace.attempts} workflows ended before they began; see {action.template} in Argo"
+
+def submit(
+    client: Workflows, state: State, action: Submit, now: datetime, pace: Pace
+) -> tuple[Workflow | None, str]:
+    """Start the next workflow of a promotion; one of its name that is on its way is as good.
+
+    None when one of its name ended a moment ago without beginning anything, or when too many did.
+    """
+    for attempt in range(action.attempt, action.attempt + pace.attempts):
+        name = workflow_name(state.promotion, attempt)
+        made = client.submit(action.template, action.parameters, name=name)
+        if made is not None:
+            return made, f"submitted workflow {name}: {action.sentence}"
+        found = client.look(name)
+        if found is None:
+            return None, f"workflow {name} was there and is gone; another follows"
+        if found.alive:
+            return found, f"workflow {name} is on its way"
+        if (now - found.created_at).total_seconds() < pace.apart_seconds:
+            return None, f"workflow {name} ended before it began ({found.message}); another follows"
+    return None, f"{pace.attempts} workflows ended before they began; see {action.template} in Argo"
 
 
 def settle(assignment: Assignment, looked: list[str]) -> tuple[State, Move]:

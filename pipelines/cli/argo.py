@@ -1,0 +1,162 @@
+"""What commands ask of the Argo Workflows server: start a workflow, follow it, tell it, show it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import click
+
+from pipelines.cli.session import Session, mistake
+from pipelines.errors import LockgateError, Refused
+
+if TYPE_CHECKING:
+    from pipelines.cli.book import Book
+    from pipelines.decide import Move
+    from pipelines.journal.state import State
+    from pipelines.ports import Workflow, Workflows
+    from pipelines.spec.types import Platform
+    from pipelines.sweeping.sweeper import Sweeper
+
+LOOK_SECONDS = 2.0
+INTERRUPTED = 130
+
+
+def server(session: Session, platform: Platform) -> Workflows:
+    """The server that platform.yaml names.
+
+    Raises:
+        InvalidInput: it names none, or the token is not there.
+    """
+    from pipelines import wiring
+
+    found = wiring.workflows(session.desktop, platform)
+    if found is None:
+        advice = "add systems.workflows to platform.yaml, or use the local driver"
+        raise mistake("platform.yaml", "names no Argo Workflows server", advice)
+    return found
+
+
+def sweeper(session: Session) -> Sweeper:
+    """Looks after the promotions of this repository."""
+    from pipelines import wiring
+    from pipelines.spec.read import read_platform
+    from pipelines.sweeping.sweeper import Sweeper
+
+    desktop = session.desktop
+    repository = desktop.repository()
+
+    def workflows() -> Workflows:
+        return server(session, read_platform(repository.read("platform.yaml", "main") or ""))
+
+    return Sweeper(
+        journals=desktop.journals(repository),
+        clock=desktop.clock,
+        workflows=workflows,
+        assign=lambda promotion, by: wiring.assignment(desktop, promotion, by=by),
+    )
+
+
+# ------------------------------------------------------------------------------ starting
+
+
+def begin(workflows: Workflows, tier: str, parameters: Mapping[str, str]) -> Workflow:
+    """Start a new promotion's workflow.
+
+    Raises:
+        Refused: the server does not take it.
+    """
+    from pipelines.sweeping.actions import template_of
+
+    prefix = f"{parameters['model']}-{parameters['environment']}-"
+    made = workflows.submit(template_of(tier), parameters, prefix=prefix)
+    if made is None:
+        raise Refused("workflow_refused", "the server made up a name that was taken; ask again")
+    return made
+
+
+def take_up(session: Session, workflows: Workflows, state: State) -> Workflow:
+    """The living workflow of a promotion that is under way, else a new one.
+
+    Raises:
+        Refused: the server does not take it.
+    """
+    from pipelines.sweeping.actions import Pace, another
+    from pipelines.sweeping.sweeper import submit
+
+    for one in workflows.alive():
+        if one.promotion == state.promotion:
+            return one
+    now, pace = session.desktop.clock.now(), Pace(apart_seconds=0.0)
+    made, sentence = submit(workflows, state, another(state, "somebody asked for it"), now, pace)
+    if made is None:
+        raise Refused("workflow_refused", sentence)
+    return made
+
+
+# ----------------------------------------------------------------------------- following
+
+
+def follow(session: Session, book: Book, workflows: Workflows, workflow: Workflow) -> State:
+    """Tell what happens until the promotion has ended; its state then.
+
+    Raises:
+        Refused: the workflow ended before it began a promotion.
+    """
+    from pipelines.cli.narrator import Narrator
+
+    narrator = Narrator(session)
+    try:
+        promotion = _promotion(session, workflows, workflow)
+        while True:
+            entry = book.again(promotion)
+            if entry is not None:
+                narrator.tell(entry.lines, entry.state, book.move(entry.state))
+                if entry.state.ended is not None:
+                    return entry.state
+            session.desktop.clock.sleep(LOOK_SECONDS)
+    except KeyboardInterrupt:
+        session.say(f"no longer followed; workflow {workflow.name} goes on: {workflow.url}")
+        raise click.exceptions.Exit(INTERRUPTED) from None
+
+
+def _promotion(session: Session, workflows: Workflows, workflow: Workflow) -> str:
+    """The promotion that a workflow's first step began or found."""
+    found: Workflow | None = workflow
+    while found is not None and not found.promotion:
+        if not found.alive:
+            said = next((node.message for node in found.nodes if node.task == "start"), found.message)
+            sentence = f"workflow {found.name} ended before it began a promotion: {said}; see {found.url}"
+            raise Refused("workflow_ended", sentence)
+        session.desktop.clock.sleep(LOOK_SECONDS)
+        found = workflows.look(found.name)
+    if found is None:
+        raise Refused("workflow_ended", f"workflow {workflow.name} is gone: somebody deleted it")
+    return found.promotion
+
+
+def nudge(session: Session, state: State, move: Move) -> None:
+    """Let a promotion's workflow know at once what a person said; the sweeper would at its next pass."""
+    try:
+        for sentence in sweeper(session).nudge(state, move):
+            session.say(sentence)
+    except LockgateError as error:
+        session.say(f"its workflow learns of it at the sweeper's next pass: {error}")
+
+
+def seen(session: Session, book: Book, state: State) -> tuple[dict[str, str], str]:
+    """The workflow that moves a promotion as data, and a sentence about it; both empty for another driver."""
+    driven = state.driven
+    if driven is None or driven.driver != "argo":
+        return {}, ""
+    body = {"driver": "argo", "workflow": driven.workflow, "url": driven.url, "phase": ""}
+    try:
+        found = server(session, book.platform()).look(driven.workflow)
+    except LockgateError as error:
+        return body, f"moved by workflow {driven.workflow}, which cannot be looked at: {error}"
+    if found is None:
+        return body, f"workflow {driven.workflow} is gone; the sweeper starts another while it is under way"
+    at = ", ".join(node.task for node in found.nodes if node.task and node.phase == "Running")
+    where = f" at {at}" if at else ""
+    body |= {"url": found.url, "phase": found.phase}
+    return body, f"moved by workflow {found.name}, {found.phase or 'Pending'}{where}: {found.url}"
