@@ -8,16 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import TypeVar
 
 import structlog
 
+from gates.contract import Status
 from pipelines import errors
 from pipelines.decide import Move, current, decide, rises
 from pipelines.journal.events import Event, RollbackBegan, StageDone, StepRefused, Waited
-from pipelines.journal.state import State
+from pipelines.journal.state import State, verdicts_of
 from pipelines.spec.types import Freeze, Platform, Release
-from pipelines.steps import approve, bake, finish, judge, merge, preview, propose, roll_back, shift
+from pipelines.steps import approve, bake, finish, judge, judging, merge, preview, propose, roll_back, shift
 from pipelines.steps.contract import Context, Done, NotYet, Outcome, Refused, World
 from pipelines.steps.recorder import Recorder
 from pipelines.strategy import Stage
@@ -41,6 +43,9 @@ ROLL_BACK = Stage(
     name="roll_back", step="finish", share_percent=0, maximum_seconds=float("inf"), every_seconds=1.0
 )
 """The stage a rollback runs under; it is in no plan and has no deadline."""
+
+LOOKS = ("watch", "unproven")
+"""Reasons of moves that only look again at what is live: nothing rises by them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,36 +185,93 @@ def _waited(stage: Stage, outcome: NotYet) -> Waited:
     )
 
 
-def step(assignment: Assignment, name: str) -> Outcome:
+def step(assignment: Assignment, name: str, *, asked: bool = False) -> Outcome:
     """Run one named stage if it is its turn: what ``lockgate step NAME`` does.
 
-    Done when it is done already, NotYet when it is too early or waits, Refused when the promotion goes back.
+    Done when it is done already or the plan has no such stage, NotYet when it is too early or waits, Refused
+    when the promotion goes back. What has to be looked at again before the stage may run is looked at first:
+    where each stage is a task of its own, nobody else would. ``asked``: an approval is done as soon as the
+    change is asked for; its answer is somebody else's to wait for.
     """
     state = assignment.recorder.read()
     if state is None:
-        return Refused(
-            reason="no_such_promotion", sentence=f"there is no promotion {assignment.recorder.promotion}"
-        )
-    move = next_move(assignment, state)
+        return _no_such_promotion(assignment)
+    state, move = _look_first(assignment, state, name)
     if name == ROLL_BACK.name:
         return _roll_back(assignment, state, move)
-    stage = state.plan.stage(name)
+    if asked and state.change is not None and move.kind in ("advance", "hold"):
+        return Done(sentence=f"{state.change.number} is asked for")
     if move.kind == "advance" and move.stage == name:
-        return perform(assignment, state, stage)
+        outcome = perform(assignment, state, state.plan.stage(name))
+        known = assignment.recorder.known
+        if asked and isinstance(outcome, NotYet) and known is not None and known.change is not None:
+            return Done(sentence=f"{known.change.number} is asked for; {outcome.sentence}")
+        return outcome
+    return _not_its_turn(assignment, state, move, name)
+
+
+def ask_gate(assignment: Assignment, gate: str) -> Outcome:
+    """Ask one gate of the preview: what ``lockgate step judge --gate NAME`` does, side by side with others.
+
+    Done when it passes, Refused when it fails; ``step judge`` then collects what all of them said, and is
+    what writes down that the stage is done, or refused.
+    """
+    state = assignment.recorder.read()
+    if state is None:
+        return _no_such_promotion(assignment)
+    move = next_move(assignment, state)
+    stage = current(state)
+    if stage.step != "judge" or move.kind in ("roll_back", "stop"):
+        return _not_its_turn(assignment, state, move, "judge")
+    if gate not in stage.gates:
+        return Done(sentence=f"{gate} is not in this promotion's plan")
+    context = _context(assignment, state, stage)
+    outcome = _asked(context, partial(judge.run_gate, gate=gate))
+    if isinstance(outcome, NotYet):  # what the stage waits for is the worst that any of them said
+        worst = judging.outcome(stage, verdicts_of(context.state, stage.name).values())
+        _write(context, worst if isinstance(worst, NotYet) else outcome)
+    return outcome
+
+
+def _no_such_promotion(assignment: Assignment) -> Refused:
+    sentence = f"there is no promotion {assignment.recorder.promotion}"
+    return Refused(reason="no_such_promotion", sentence=sentence)
+
+
+def _look_first(assignment: Assignment, state: State, name: str) -> tuple[State, Move]:
+    """Perform the looks that come before a stage, and only these; the move that is left then."""
+    move = next_move(assignment, state)
+    for _ in range(len(state.plan.stages)):
+        if move.kind != "advance" or move.reason not in LOOKS or move.stage == name:
+            break
+        perform(assignment, state, state.plan.stage(move.stage))
+        state = assignment.recorder.known or state
+        move = next_move(assignment, state)
+    return state, move
+
+
+def _not_its_turn(assignment: Assignment, state: State, move: Move, name: str) -> Outcome:
     if name in state.done:
         return Done(sentence=f"{name} is done already")
     if move.kind in ("roll_back", "stop"):
+        if name == "judge" and state.refused is None and _failed(state, name):  # shown where people look
+            perform(assignment, state, state.plan.stage(name))
         return Refused(reason=move.reason, sentence=move.sentence)
-    return NotYet(reason=move.reason, sentence=move.sentence, retry_after_seconds=stage.every_seconds)
+    planned = next((stage for stage in state.plan.stages if stage.name == name), None)
+    if planned is None:
+        return Done(sentence=f"{name} is not in this promotion's plan")
+    return NotYet(reason=move.reason, sentence=move.sentence, retry_after_seconds=planned.every_seconds)
+
+
+def _failed(state: State, name: str) -> bool:
+    return any(verdict.status is Status.FAIL for verdict in verdicts_of(state, name).values())
 
 
 def _roll_back(assignment: Assignment, state: State, move: Move) -> Outcome:
     if state.ended is not None:
         return Done(sentence=state.ended.sentence)
     if move.kind != "roll_back":
-        return NotYet(
-            reason="nothing_to_roll_back", sentence=move.sentence, retry_after_seconds=ROLL_BACK.every_seconds
-        )
+        return Refused(reason="nothing_to_roll_back", sentence=f"nothing to roll back: {move.sentence}")
     if state.rollback is None:
         state = assignment.recorder.add(RollbackBegan(code=move.reason, sentence=move.sentence))
     return perform(assignment, state, ROLL_BACK)

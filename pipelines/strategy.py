@@ -92,17 +92,27 @@ def plan(release: Release, tier: Tier, environment: Environment, *, first: bool)
     Raises:
         InvalidInput: the tier asks for something the environment cannot give.
     """
-    gates = _by_phase(tier)
-    _check(release, environment, gates)
+    _check(release, environment, _by_phase(tier))
     return Plan(
         strategy=tier.strategy,
         tier=release.tier,
-        stages=tuple(_stages(tier, environment, gates, first=first)),
+        stages=stages(tier, first=first, preview=environment.preview is not None),
         hold_budget_seconds=tier.hold_budget,
         on_budget_spent=tier.on_budget_spent,
         supersede=tier.supersede,
         first=first,
     )
+
+
+def stages(tier: Tier, *, first: bool, preview: bool = True) -> tuple[Stage, ...]:
+    """The stages of a tier, in order.
+
+    Args:
+        tier: the policy.
+        first: no version serves yet.
+        preview: the environment has another that runs candidates without live traffic.
+    """
+    return tuple(_stages(tier, _by_phase(tier), first=first, preview=preview))
 
 
 def _by_phase(tier: Tier) -> Mapping[Phase, tuple[str, ...]]:
@@ -120,11 +130,11 @@ def _check(release: Release, environment: Environment, gates: Mapping[Phase, tup
 
 
 def _stages(
-    tier: Tier, environment: Environment, gates: Mapping[Phase, tuple[str, ...]], *, first: bool
+    tier: Tier, gates: Mapping[Phase, tuple[str, ...]], *, first: bool, preview: bool
 ) -> Iterator[Stage]:
     poll = min(tier.bake.look_every, 15.0)
     yield Stage(name="propose", step="propose", share_percent=0, maximum_seconds=86400.0, every_seconds=poll)
-    if environment.preview is not None:
+    if preview:
         yield Stage(
             name="preview",
             step="preview",

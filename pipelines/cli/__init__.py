@@ -2,8 +2,9 @@
 
 One module per kind of command: ``writing`` (init, lint, plan, digest) works on files people edit,
 ``commenting`` (comment) shows what they lead to where they are reviewed,
-``moving`` (promote, retry, rollback, step) drives promotions, ``people`` (hold, resume, abort) writes down
-what a person says, ``looking`` (status, history, why) answers, ``proving`` (evidence) packs and checks,
+``moving`` (promote, retry, rollback) drives promotions, ``stepping`` (step) is what each task of a workflow
+calls, ``people`` (hold, resume, abort) writes down what a person says, ``looking`` (status, history, why)
+answers, ``proving`` (evidence) packs and checks,
 ``sweeping`` (sweep) looks after promotions that Argo drives, ``doctor`` asks the outside systems how they
 are, ``workflowing`` (workflow) works on Argo's templates, ``rehearsing`` (rehearse) brings its own world.
 
@@ -38,7 +39,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "abort": ("people", "End a promotion: the candidate goes back to 0 %."),
     "rollback": ("moving", "Bring the version before the present one back."),
     "retry": ("moving", "Drive a promotion on, or start one that failed again."),
-    "step": ("moving", "Run one stage of a promotion, if it is its turn."),
+    "step": ("stepping", "Run one stage of a promotion, if it is its turn."),
     "sweep": ("sweeping", "Look after every promotion that Argo drives."),
     "history": ("looking", "List promotions, newest first."),
     "why": ("looking", "Say which version could have answered a request, and who approved it."),

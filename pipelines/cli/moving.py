@@ -11,7 +11,6 @@ from pipelines.cli.session import Session, command, mistake, one_line
 if TYPE_CHECKING:
     from pipelines.cli.book import Book
     from pipelines.journal.state import State
-    from pipelines.steps.contract import Outcome
 
 REFUSED, COULD_NOT_TELL, NOT_YET = 4, 5, 75
 
@@ -155,46 +154,3 @@ def _last_promoted(book: Book, model: str, environment: str, mine: list[State]) 
         sentence = f"{label} is the first version of {model} in {environment}: there is none to go back to"
         raise Refused("no_version_before", sentence)
     return state
-
-
-@command()
-@click.argument("name")
-@click.option("--promotion", required=True, metavar="ID", help="The promotion's id.")
-def step(session: Session, name: str, promotion: str) -> int:
-    """Run one stage of a promotion, if it is its turn: what each task of a workflow calls.
-
-    NAME is a stage of its plan, such as shift-10, or roll_back. Exit code 0 when it is done, 75 when it has
-    to be asked again, 4 when it was refused, 5 when something could not be told.
-    """
-    from pipelines import wiring
-    from pipelines.engine import ROLL_BACK
-    from pipelines.engine import step as run_step
-    from pipelines.spec.scalars import near
-
-    assignment = wiring.assignment(session.desktop, promotion)
-    state = assignment.recorder.read()
-    stages = [stage.name for stage in state.plan.stages] if state else []
-    if name not in (*stages, ROLL_BACK.name):
-        raise mistake(name, "is no stage of this promotion's plan", near(name, [*stages, ROLL_BACK.name]))
-    return _outcome(session, name, promotion, run_step(assignment, name))
-
-
-def _outcome(session: Session, name: str, promotion: str, outcome: Outcome) -> int:
-    from pipelines.steps.contract import Done, NotYet
-
-    kind = "done" if isinstance(outcome, Done) else "not_yet" if isinstance(outcome, NotYet) else "refused"
-    unknown = isinstance(outcome, NotYet) and outcome.unknown
-    if session.as_json:
-        body = {
-            "promotion": promotion,
-            "stage": name,
-            "outcome": kind,
-            "reason": getattr(outcome, "reason", ""),
-            "sentence": session.safe(outcome.sentence),
-            "unknown": unknown,
-            "retry_after_seconds": getattr(outcome, "retry_after_seconds", None),
-        }
-        session.data("step", body)
-    session.say(f"{name}: {kind.replace('_', ' ')}: {outcome.sentence}")
-    codes = {"done": 0, "refused": REFUSED, "not_yet": COULD_NOT_TELL if unknown else NOT_YET}
-    return codes[kind]

@@ -1,5 +1,7 @@
 """Ask the gates of the preview, and show each verdict on the very commit it judged.
 
+All at once, or each by a driver of its own, side by side: then :func:`run` collects what they said.
+
 Found again by: the verdicts in the journal; commit statuses and the comment are simply written again.
 """
 
@@ -8,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
-from gates.contract import Status, Verdict
+from gates.contract import Question, Status, Verdict
 from pipelines.render import render, verdict_table
 from pipelines.steps.contract import Context, Done, Outcome, Refused
 from pipelines.steps.judging import ask, outcome, question
@@ -26,6 +28,28 @@ MARKER = "lockgate-verdicts"
 
 def run(context: Context) -> Outcome:
     """Judge the pull request's head."""
+    asked = _question(context)
+    if isinstance(asked, Refused):
+        return asked
+    verdicts = ask(context, context.stage, asked, again=False)
+    publish(context, asked.subject.commit, verdicts)
+    return outcome(context.stage, verdicts) or Done(
+        sentence=f"{len(verdicts)} gates pass on {asked.subject.commit[:12]}"
+    )
+
+
+def run_gate(context: Context, gate: str) -> Outcome:
+    """Ask one gate about the pull request's head; the others may be asked meanwhile, by others."""
+    asked = _question(context)
+    if isinstance(asked, Refused):
+        return asked
+    (verdict,) = ask(context, context.stage, asked, again=False, gates=(gate,))
+    _show(context, asked.subject.commit, verdict)
+    return outcome(context.stage, (verdict,)) or Done(sentence=f"{gate}: {verdict.sentence}")
+
+
+def _question(context: Context) -> Question | Refused:
+    """What is asked about the head; refused when it does not say what was asked for."""
     proposed = context.state.proposed
     assert proposed is not None  # noqa: S101 - the plan puts propose before judge
     previewed = context.state.previewed
@@ -40,7 +64,7 @@ def run(context: Context) -> Outcome:
         return Refused(
             reason="head_differs", sentence=f"the pull request does not say what was asked for in {others}"
         )
-    asked = question(
+    return question(
         context,
         context.stage,
         commit=proposed.head_sha,
@@ -48,11 +72,6 @@ def run(context: Context) -> Outcome:
         candidate=candidate,
         stable=context.arm("stable", url=_live_url(context)),
         since=context.now,
-    )
-    verdicts = ask(context, context.stage, asked, again=False)
-    publish(context, proposed.head_sha, verdicts)
-    return outcome(context.stage, verdicts) or Done(
-        sentence=f"{len(verdicts)} gates pass on {proposed.head_sha[:12]}"
     )
 
 
@@ -69,10 +88,7 @@ def publish(context: Context, sha: str, verdicts: Iterable[Verdict]) -> None:
     assert proposed is not None  # noqa: S101 - publish is called past propose
     forge = context.world.forge
     for verdict in verdicts:
-        state = STATES[verdict.status]
-        forge.set_status(
-            sha, name=f"lockgate/{verdict.gate}", state=state, sentence=verdict.sentence, url=proposed.url
-        )
+        _show(context, sha, verdict)
     worst = Status.worst(verdict.status for verdict in verdicts)
     passed = sum(verdict.status is Status.PASS for verdict in verdicts)
     forge.set_status(
@@ -83,3 +99,15 @@ def publish(context: Context, sha: str, verdicts: Iterable[Verdict]) -> None:
         url=proposed.url,
     )
     forge.comment(proposed.pull_request, marker=MARKER, body=verdict_table(verdicts))
+
+
+def _show(context: Context, sha: str, verdict: Verdict) -> None:
+    """Write one gate's commit status."""
+    proposed = context.state.proposed
+    context.world.forge.set_status(
+        sha,
+        name=f"lockgate/{verdict.gate}",
+        state=STATES[verdict.status],
+        sentence=verdict.sentence,
+        url=proposed.url if proposed else "",
+    )

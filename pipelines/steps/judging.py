@@ -60,15 +60,18 @@ def question(
     )
 
 
-def ask(context: Context, stage: Stage, asked: Question, *, again: bool = True) -> tuple[Verdict, ...]:
+def ask(
+    context: Context, stage: Stage, asked: Question, *, again: bool = True, gates: Iterable[str] | None = None
+) -> tuple[Verdict, ...]:
     """Put the question to every gate of the stage; what they say is written down, a bake's with its outcome.
 
-    ``again=False`` leaves out gates whose verdict on this very subject is PASS already.
+    ``again=False`` leaves out gates whose verdict on this very subject is PASS or FAIL already: neither
+    changes by asking again. ``gates`` names those that are asked, where not all of the stage's are.
     """
     known = verdicts_of(context.state, stage.name)
     verdicts, news = [], []
-    for name in stage.gates:
-        if not again and name in known and known[name].status is Status.PASS:
+    for name in stage.gates if gates is None else gates:
+        if not again and name in known and known[name].status in (Status.PASS, Status.FAIL):
             verdicts.append(known[name])
             continue
         verdict = _one(context, name, replace(asked, now=context.now))

@@ -433,7 +433,7 @@ def test_a_step_answers_by_its_exit_code(office: Office) -> None:
         return ran.code, ran.json["outcome"]
 
     assert step("shift-10") == (75, "not_yet")
-    assert step("roll_back") == (75, "not_yet")
+    assert step("roll_back") == (4, "refused")
     assert step("propose") == (0, "done")
     assert step("propose") == (0, "done")
     assert office("abort", promotion).code == 0

@@ -362,7 +362,7 @@ def test_the_step_roll_back_begins_runs_and_is_done() -> None:
     """Asked for without a reason it does nothing; with one it brings the promotion to its end, once."""
     case = Case(*JUDGED)
     outcome = step(case.assignment, "roll_back")
-    assert isinstance(outcome, NotYet)
+    assert isinstance(outcome, Refused)
     assert outcome.reason == "nothing_to_roll_back"
 
     case.assignment.recorder.add(e.AbortAsked(person="oscar", reason="enough"))
