@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
-from pipelines.cli.session import Session, command, common
+from pipelines.cli.session import Session, command, common, mistake
+
+INVALID = 3
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -16,10 +19,53 @@ def workflow() -> None:
 
 
 @command(name="lint")
-@click.argument("paths", nargs=-1, type=click.Path(path_type=Path, exists=True))
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[PATH]...")
 def lint(session: Session, paths: tuple[Path, ...]) -> int:
-    """Check Argo workflows: fields, names, references, parameters, cycles."""
-    raise NotImplementedError
+    """Check Argo workflows: fields, names, references, parameters, order.
+
+    Reads every .yaml and .yml file of the folders and files named, by default the folder workflows of the
+    repository. Workflows, their templates, cron workflows and event bindings are checked, other kinds named
+    and passed over. A template that stands in none of these files is not checked, and said so. Exit code 3
+    when there is a problem.
+    """
+    from pipelines.workflow.lint import lint as all_of
+
+    linted = all_of(_texts(paths or (session.folder / "workflows",)))
+    if not linted.checked and not linted.findings:
+        raise mistake("PATH", "holds no manifest of Argo Workflows", "name a file or folder that does")
+    if session.as_json:
+        problems = [{"rule": one.rule, **session.problem(one.problem)} for one in linted.findings]
+        body = {"checked": linted.checked, "skipped": linted.skipped, "not_checked": linted.notes}
+        session.data("workflow.lint", {**body, "problems": problems})
+    for finding in linted.findings:
+        session.out(str(finding))
+    for skipped in linted.skipped:
+        session.say(f"{skipped} is no manifest of Argo Workflows, and passed over")
+    for note in linted.notes:
+        session.say(note)
+    found = len(linted.findings)
+    told = f"{found} problem{'s' if found != 1 else ''}" if found else "no problem"
+    session.say(f"{len(linted.checked)} manifests: {told}")
+    return INVALID if found else 0
+
+
+def _texts(paths: Sequence[Path]) -> dict[str, str]:
+    """The files that are meant, by their path as it was written.
+
+    Raises:
+        InvalidInput: a path is not there, or a file cannot be read as text.
+    """
+    found: dict[str, str] = {}
+    for path in paths:
+        if not path.exists():
+            raise mistake(str(path), "is not there", "name a file or a folder")
+        inside = sorted(one for one in path.rglob("*") if one.suffix in (".yaml", ".yml") and one.is_file())
+        for file in inside if path.is_dir() else [path]:
+            try:
+                found[str(file)] = file.read_text("utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                raise mistake(str(file), f"cannot be read: {error}", "save it as UTF-8") from None
+    return found
 
 
 workflow.add_command(lint)

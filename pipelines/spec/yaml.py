@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,6 +78,17 @@ def load(text: str, file: str) -> Document:
     return document
 
 
+def load_all(text: str, file: str) -> list[Document]:
+    """Read every document of a strict YAML file, empty ones left out; never raises, whatever the text."""
+    first = Document(file)
+    first.problems.extend(_characters(text, file))
+    documents = [first] if first.problems else _Reader(text, first).read_all()
+    for document in documents:
+        if not isinstance(document.value, dict):
+            document.spoiled.add(())
+    return [one for one in documents if one.problems or one.value is not None]
+
+
 def _characters(text: str, file: str) -> list[Problem]:
     """Problems of the text before it is YAML: its size and the characters in it."""
     size = len(text.encode("utf-8", "surrogatepass"))
@@ -103,9 +115,18 @@ class _Reader:
 
     def read(self) -> None:
         """Read the one document of the stream."""
+        self._guarded(self._document)
+
+    def read_all(self) -> list[Document]:
+        """Read every document of the stream; what cannot be read ends it."""
+        found = [self.document]
+        self._guarded(lambda: self._documents(found))
+        return found
+
+    def _guarded(self, read: Callable[[], None]) -> None:
         try:
             self._next()
-            self._document()
+            read()
         except _Stop:
             pass
         except yaml.MarkedYAMLError as error:
@@ -122,17 +143,31 @@ class _Reader:
         if isinstance(start, yaml.StreamEndEvent):
             self._complain(0, (), "is empty")
             return
+        self._root(start)
+        extra = self._next()
+        if not isinstance(extra, yaml.StreamEndEvent):
+            self._complain(extra.start_mark.line + 1, (), "has more than one document", "keep the first")
+        if not isinstance(self.document.value, dict) and not self.document.problems:
+            self._complain(1, (), f"should hold keys and values, got {show(self.document.value)}")
+
+    def _documents(self, found: list[Document]) -> None:
+        while not isinstance(start := self._next(), yaml.StreamEndEvent):
+            if self.document.places:
+                self.document = Document(self.document.file)
+                found.append(self.document)
+            self._root(start)
+            if not isinstance(self.document.value, dict) and self.document.value is not None:
+                line = self.document.places[()].line
+                self._complain(line, (), f"should hold keys and values, got {show(self.document.value)}")
+
+    def _root(self, start: Any) -> None:
+        """Read a document whose start was read; its end included."""
         if start.version or start.tags:
             self._complain(start.start_mark.line + 1, (), "has a % directive", "remove it")
         first = self._next()
         self.document.places[()] = Place(first.start_mark.line + 1)
         self.document.value = self._value(first, (), first.start_mark.line + 1)
         self._next()
-        extra = self._next()
-        if not isinstance(extra, yaml.StreamEndEvent):
-            self._complain(extra.start_mark.line + 1, (), "has more than one document", "keep the first")
-        if not isinstance(self.document.value, dict) and not self.document.problems:
-            self._complain(1, (), f"should hold keys and values, got {show(self.document.value)}")
 
     def _complain(self, line: int, path: Path, message: str, hint: str = "") -> None:
         problem = Problem(self.document.file, line, path_text(path), message, hint)

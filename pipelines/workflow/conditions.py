@@ -6,9 +6,11 @@ a value and read what comes out, a value that is no single word is refused here.
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Callable, Mapping
 
+from pipelines.workflow.expressions import Group, Literal, Node, Operation
 from pipelines.workflow.placeholders import placeholders, strict, value_of
 
 MAX_DEPTH = 60
@@ -21,22 +23,25 @@ class BadCondition(ValueError):
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>0x[0-9a-fA-F]+|[0-9]+(?:\.[0-9]+)?)"
     r"|(?P<text>\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*')"
-    r"|(?P<word>[A-Za-z_][A-Za-z0-9_]*)"
-    r"|(?P<sign>==|!=|<=|>=|=~|!~|&&|\|\||[-+*/%<>!(),]))"
+    r"|(?P<word>\[[^\]]*\]|[A-Za-z_][A-Za-z0-9_.]*)"
+    r"|(?P<sign>==|!=|<=|>=|<<|>>|=~|!~|&&|\|\||\*\*|\?\?|[-+*/%<>!(),?:&|^~]))"
 )
 _OPERAND = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|-?[0-9]+(?:\.[0-9]+)?")
-_BINDING = {"||": 1, "&&": 2, "==": 3, "!=": 3, "<": 3, "<=": 3, ">": 3, ">=": 3, "in": 3,
-            "+": 4, "-": 4, "*": 5, "/": 5, "%": 5}  # fmt: skip
+_BINDING = {
+    ",": 0, "?": 1, ":": 1, "??": 1, "||": 2, "&&": 3, "==": 4, "!=": 4, "<": 4, "<=": 4, ">": 4, ">=": 4,
+    "=~": 4, "!~": 4, "in": 4, "&": 5, "|": 5, "^": 5, "<<": 5, ">>": 5, "+": 6, "-": 6, "*": 7, "/": 7,
+    "%": 7, "**": 8,
+}  # fmt: skip
 _ORDER: Mapping[str, Callable[[float, float], object]] = {
-    "<": lambda left, right: left < right,
-    "<=": lambda left, right: left <= right,
-    ">": lambda left, right: left > right,
-    ">=": lambda left, right: left >= right,
-    "+": lambda left, right: left + right,
-    "-": lambda left, right: left - right,
-    "*": lambda left, right: left * right,
-    "/": lambda left, right: left / right,
-    "%": lambda left, right: left % right,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+    "%": operator.mod,
 }
 
 
@@ -49,13 +54,23 @@ def is_met(when: str, variables: Mapping[str, str]) -> bool:
     """
     if not when:
         return True
-    reader = _Reader(_tokens(filled(when, variables)))
-    value = reader.value(1)
-    if reader.kind != "end":
-        raise BadCondition(f"does not go on at {reader.word!r}")
+    value = _value(parse(filled(when, variables)))
     if not isinstance(value, bool):
         raise BadCondition(f"gives {value!r}, neither true nor false")
     return value
+
+
+def parse(text: str) -> Node:
+    """The tree of a condition without placeholders.
+
+    Raises:
+        BadCondition: it is none.
+    """
+    reader = _Reader(_tokens(text))
+    tree = reader.value(1)
+    if reader.kind != "end":
+        raise BadCondition(f"does not go on at {reader.word!r}")
+    return tree
 
 
 def filled(when: str, variables: Mapping[str, str]) -> str:
@@ -110,7 +125,7 @@ def _tokens(text: str) -> list[tuple[str, str]]:
 
 
 class _Reader:
-    """Reads and evaluates in one go: nothing is skipped, since nothing has an effect."""
+    """Reads tokens by how tightly operators bind."""
 
     def __init__(self, tokens: list[tuple[str, str]]) -> None:
         self.tokens = tokens
@@ -125,7 +140,7 @@ class _Reader:
     def word(self) -> str:
         return self.tokens[self.place][1]
 
-    def value(self, binding: int) -> object:
+    def value(self, binding: int) -> Node:
         self.depth += 1
         if self.depth > MAX_DEPTH:
             raise BadCondition(f"is nested more than {MAX_DEPTH} deep")
@@ -133,43 +148,54 @@ class _Reader:
         while self.kind in ("sign", "word") and _BINDING.get(self.word, 0) >= binding:
             sign = self.word
             self.place += 1
-            right = self.several() if sign == "in" else self.value(_BINDING[sign] + 1)
-            left = _apply(sign, left, right)
+            left = Operation(sign, (left, self.value(_BINDING[sign] + 1)))
         self.depth -= 1
         return left
 
-    def several(self) -> list[object]:
-        self.need("(")
-        found = [self.value(1)]
-        while self.word == ",":
-            self.place += 1
-            found.append(self.value(1))
-        self.need(")")
-        return found
-
-    def need(self, sign: str) -> None:
-        if self.kind != "sign" or self.word != sign:
-            raise BadCondition(f"wants {sign!r} where {self.word!r} stands")
-        self.place += 1
-
-    def one(self) -> object:
+    def one(self) -> Node:
         kind, word = self.kind, self.word
         self.place += kind != "end"
         if kind == "number":
-            return float(int(word, 16)) if word.startswith("0x") else float(word)
+            return Literal(float(int(word, 16)) if word.startswith("0x") else float(word))
         if kind == "text":
-            return re.sub(r"\\(.)", r"\1", word[1:-1])
+            return Literal(re.sub(r"\\(.)", r"\1", word[1:-1]))
         if kind == "word":
-            return {"true": True, "false": False}.get(word, word)
+            return Literal({"true": True, "false": False}.get(word, word))
         if word == "(":
-            inside = self.value(1)
-            self.need(")")
-            return inside
-        if word == "!":
-            return not _truth(self.one())
-        if word == "-":
-            return -_number(self.one())
+            return self.group()
+        if word in ("!", "-", "~"):
+            return Operation(word, (self.one(),))
         raise BadCondition(f"wants a value where {word!r} stands")
+
+    def group(self) -> Node:
+        """What stands in parentheses: a value, or several for ``in``."""
+        found: list[Node] = []
+        while not found or self.word == ",":
+            self.place += bool(found)
+            found.append(self.value(1))
+        if self.word != ")":
+            raise BadCondition(f"wants ')' where {self.word!r} stands")
+        self.place += 1
+        return found[0] if len(found) == 1 else Group("list", tuple(found))
+
+
+def _value(node: Node) -> object:
+    match node:
+        case Literal(value):
+            return value
+        case Group(_, items):
+            return [_value(one) for one in items]
+        case Operation("!", (one,)):
+            return not _truth(_value(one))
+        case Operation("-", (one,)):
+            return -_number(_value(one))
+        case Operation("&&", (left, right)):
+            return _truth(_value(left)) and _truth(_value(right))
+        case Operation("||", (left, right)):
+            return _truth(_value(left)) or _truth(_value(right))
+        case Operation(sign, (left, right)):
+            return _apply(sign, _value(left), _value(right))
+    raise BadCondition("cannot be evaluated here")
 
 
 def _truth(value: object) -> bool:
@@ -185,14 +211,13 @@ def _number(value: object) -> float:
 
 
 def _apply(sign: str, left: object, right: object) -> object:
-    if sign == "&&":
-        return _truth(left) and _truth(right)
-    if sign == "||":
-        return _truth(left) or _truth(right)
     if sign in ("==", "!="):
         return (type(left) is type(right) and left == right) == (sign == "==")
     if sign == "in":
-        return isinstance(right, list) and any(type(one) is type(left) and one == left for one in right)
+        listed = right if isinstance(right, list) else [right]
+        return any(type(one) is type(left) and one == left for one in listed)
+    if sign not in _ORDER:
+        raise BadCondition(f"uses {sign}, which is not evaluated here")
     if isinstance(left, str) and isinstance(right, str) and sign in ("<", "<=", ">", ">=", "+"):
         return left + right if sign == "+" else _ORDER[sign](*_ranks(left, right))
     try:

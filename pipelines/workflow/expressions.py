@@ -265,9 +265,10 @@ class _Reader:
             return Literal(_text(word))
         if kind == "name":
             return Literal(_WORDS[word]) if word in _WORDS else Name(word)
-        if word in ("#", "."):
-            more = self.name() if self.kind == "name" else ""
-            return Name(word + more)
+        if word == "#":
+            return Name(word + (self.name() if self.word in ("acc", "index") else ""))
+        if word == ".":
+            return Name(word + self.name())
         if word == "(":
             inside = self.sequence()
             self.need(")")

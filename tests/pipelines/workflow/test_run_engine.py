@@ -652,7 +652,7 @@ def test_the_exit_handler_knows_how_it_went_and_can_spoil_a_success() -> None:
         ),
     ],
 )
-def test_deadlines_of_workflow_and_template(main: str, spec: dict[str, int], message: str) -> None:
+def test_deadlines_of_workflow_and_template(main: str, spec: dict[str, Any], message: str) -> None:
     """Each ends what has not ended by then."""
     run = begin(f"    - {{name: main, {main}}}\n", **spec)
     run.ready(NOW)
