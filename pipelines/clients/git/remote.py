@@ -76,7 +76,6 @@ class Remote:
         if answer.code == 0:
             return self._keep(branch, self._git.text("rev-parse", "--verify", "--end-of-options", seen))
         if "couldn't find remote ref" in answer.err.lower():
-            self._tips.pop(branch, None)
             self._git("update-ref", "-d", seen)
             self._check_absent(_ref(branch))
             return None
