@@ -18,6 +18,7 @@ from pipelines.spec.read import RELEASE_FILE
 from pipelines.spec.types import Platform, Release
 
 HOW: dict[str, Literal["new", "removed"]] = {"A": "new", "D": "removed"}
+"""Git's letter -> what became of a release; every other letter is a change."""
 TO_COME = "given when it begins"
 """Stands for the promotion's id in manifests of one that has not begun."""
 
