@@ -133,6 +133,7 @@ class Town:
         command = script("comment", "comment", "One comment, written or rewritten").split()
         assert command == ["lockgate", "comment", "checked/plan.json"]
         return Shell({"HOME": str(self.folder)})(
+            "--json",
             "comment",
             self.folder / "plan.json",
             GITHUB_EVENT_PATH=str(self.folder / "event.json"),
@@ -177,7 +178,7 @@ def test_a_pull_request_gets_one_comment_that_is_rewritten(town: Town) -> None:
     assert set(town.runs_plan().values()) == {0}
     ran = town.runs_comment()
 
-    assert (ran.code, ran.err) == (0, "")
+    assert (ran.code, ran.json["pull_request"]) == (0, town.number)
     (first,) = town.comments()
     assert first["user"]["login"] == RUNNER
     assert "fraud-scorer v38 to prod: tier regulated, canary; v37 serves now" in first["body"]
@@ -229,7 +230,8 @@ def test_the_pull_request_is_the_one_github_names(town: Town) -> None:
         {"head_repository": {"owner": {"login": "somebody-else"}}},
     ):
         ran = town.runs_comment(**event)
-        assert (ran.code, "nothing to write" in ran.out) == (0, True), event
+        assert (ran.code, ran.json["pull_request"]) == (0, None), event
+        assert "nothing to write" in ran.err
     assert town.comments() == []
 
 
@@ -409,15 +411,15 @@ def certificate(folder: Path) -> tuple[Path, ssl.SSLContext]:
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-def test_argo_is_woken_by_an_event_that_says_nothing(tmp_path: Path) -> None:
+def test_argo_is_told_that_main_has_moved_and_nothing_else(tmp_path: Path) -> None:
     """With its token, over TLS alone; a refusal makes the job red."""
     pem, context = certificate(tmp_path)
-    wake = script("promote", "wake", "Post an event that says nothing")
+    wake = script("promote", "wake", "Say what GitHub's own webhook would, that main has moved")
     token, path = "argo-token-77aa01", "/api/v1/events/models/lockgate"
     with HTTPServer(host="localhost", ssl_context=context) as server:
-        server.expect_oneshot_request(
-            path, "POST", json={}, headers={"Authorization": f"Bearer {token}"}
-        ).respond_with_json({})
+        headers = {"Authorization": f"Bearer {token}", "X-GitHub-Event": "push"}
+        pushed = {"ref": "refs/heads/main"}
+        server.expect_oneshot_request(path, "POST", json=pushed, headers=headers).respond_with_json({})
         server.expect_request(path).respond_with_data("no", status=403)
         there = {"CURL_CA_BUNDLE": str(pem), "EVENTS_URL": server.url_for(path), "EVENTS_TOKEN": token}
 

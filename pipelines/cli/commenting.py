@@ -41,12 +41,15 @@ def comment(session: Session, file: Path) -> None:
     edits = read_edits(_bytes(file), str(file))
     forge = wiring.actions_forge(session.secrets, os.environ)
     number = forge.number_of(owner=checked.owner, branch=checked.branch, base="main", head_sha=checked.sha)
+    if number is not None:
+        text = edits_text(edits, commit=checked.sha)
+        forge.comment(number, marker=MARKER, body=text, begin=bool(edits.models or edits.problems))
+    if session.as_json:
+        session.data("comment", {"pull_request": number, "commit": checked.sha})
     if number is None:
         session.say(f"no open pull request into main has {checked.sha[:12]} as its head: nothing to write")
-        return
-    text = edits_text(edits, commit=checked.sha)
-    forge.comment(number, marker=MARKER, body=text, begin=bool(edits.models or edits.problems))
-    session.say(f"#{number} at {checked.sha[:12]}: {len(edits.models)} edited models")
+    else:
+        session.say(f"#{number} at {checked.sha[:12]}: {len(edits.models)} edited models")
 
 
 def _checked(event_file: Path) -> Checked:
