@@ -41,7 +41,12 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "rich": ("pipelines/cli/", "pipelines/reports/", "pipelines/rehearsal/demo"),
     "scipy": ("gates/binomial.py", "gates/evaluation/"),
     "sklearn": ("pipelines/rehearsal/training.py",),
-    "subprocess": ("gates/load/", "pipelines/clients/git/", "pipelines/rehearsal/"),
+    "subprocess": (
+        "gates/load/",
+        "pipelines/clients/git/",
+        "pipelines/rehearsal/",
+        "pipelines/workflow/running/processes.py",
+    ),
     "urllib3": ("pipelines/clients/", "pipelines/rehearsal/"),
     "werkzeug": ("pipelines/rehearsal/",),
     "yaml": ("gates/policy/strict.py", "pipelines/spec/yaml.py", "pipelines/rehearsal/"),

@@ -68,4 +68,46 @@ def _texts(paths: Sequence[Path]) -> dict[str, str]:
     return found
 
 
+@command(name="run")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("-p", "parameters", multiple=True, metavar="NAME=VALUE", help="The value of a parameter.")
+@click.option("--entrypoint", default="", metavar="NAME", help="The template to begin with.")
+@click.option("--dry-run", is_flag=True, help="Print what would be started; start nothing.")
+@click.option("--answer", "answers", multiple=True, metavar="NODE=VALUE", help="What a suspended node gets.")
+@click.option("--yes", is_flag=True, help="Give suspended nodes their defaults instead of asking.")
+@click.option(
+    "--exec-map", "programs", multiple=True, metavar="WORD=PROGRAM", help="Run PROGRAM for the command WORD."
+)
+def run(
+    session: Session,
+    file: Path,
+    parameters: tuple[str, ...],
+    entrypoint: str,
+    dry_run: bool,
+    answers: tuple[str, ...],
+    yes: bool,
+    programs: tuple[str, ...],
+) -> int:
+    """Run a workflow of containers on this machine, without a cluster.
+
+    Commands run as they are, without their images, in the order, with the parameters, retries and conditions
+    that Argo would give them; templates it refers to are looked for in the folder of FILE. A suspended node
+    asks here. Exit code 0 when the workflow succeeded, 4 when it did not, 3 when it cannot be run here.
+    """
+    from pipelines.cli.running import Asked, pairs
+    from pipelines.cli.running import run as run_it
+    from pipelines.wiring import SystemClock
+
+    asked = Asked(
+        file=file,
+        parameters=pairs("-p", parameters),
+        entrypoint=entrypoint,
+        answers=pairs("--answer", answers),
+        takes_defaults=yes,
+        programs=pairs("--exec-map", programs),
+    )
+    return run_it(session, asked, SystemClock(), dry=dry_run)
+
+
 workflow.add_command(lint)
+workflow.add_command(run)

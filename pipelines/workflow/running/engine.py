@@ -91,6 +91,15 @@ class Run:
         """When something changes by itself; None when nothing does."""
         return min(self._board.wakes, default=None) if self.finished_at is None else None
 
+    @property
+    def is_stuck(self) -> bool:
+        """Whether it has not ended and nothing will ever happen, unless somebody ends it."""
+        alive = any(
+            node.is_suspended or (node.kind == "Pod" and not node.is_fulfilled)
+            for node in self.nodes.values()
+        )
+        return not (self.finished_at or self.suspended or alive or self._board.wakes)
+
     def status(self) -> dict[str, Any]:
         """The workflow's ``status``, as Argo has it."""
         pods = [node for node in self.nodes.values() if node.kind == "Pod"]

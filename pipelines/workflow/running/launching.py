@@ -35,7 +35,7 @@ def launch(
     env = tuple((str(one["name"]), str(text(one.get("value")) or "")) for one in _env(container, "value"))
     _resolved(words, "command and args")
     _resolved([value for _, value in env], "env")
-    folders = dict(_mounts(container, body, workflow))
+    folders = dict(mounts_of(container, body, workflow))
     active = text(replace(body.get("activeDeadlineSeconds"), variables))
     return Launch(
         node=node.id,
@@ -74,8 +74,8 @@ def _resolved(words: list[str], where: str) -> None:
             raise Refused(f"{where} name {{{{{one.inside}}}}}, which nothing gives")
 
 
-def _mounts(container: Tree, body: Tree, workflow: Workflow) -> Iterator[tuple[str, str]]:
-    """Where each volume is mounted, and of which kind it is."""
+def mounts_of(container: Tree, body: Tree, workflow: Workflow) -> Iterator[tuple[str, str]]:
+    """Where each volume of a container is mounted, and of which kind it is."""
     volumes = [*(workflow.spec.get("volumes") or ()), *(body.get("volumes") or ())]
     kinds = {one["name"]: next((key for key in one if key != "name"), _EMPTY) for one in volumes}
     for mount in container.get("volumeMounts") or ():

@@ -230,13 +230,17 @@ def unsupported(workflow: Workflow) -> list[str]:
         found.append("spec.arguments.artifacts")
     for volume in workflow.spec.get("volumes") or ():
         found += _volume(volume, "spec")
-    for template in _reached(workflow):
+    for template in reached(workflow):
         found += [f"template {template.name}: {what}" for what in _template(template)]
     return sorted(set(found))
 
 
-def _reached(workflow: Workflow) -> list[Template]:
-    """The templates that the entrypoint and the exit handler lead to."""
+def reached(workflow: Workflow) -> list[Template]:
+    """The templates that the entrypoint and the exit handler lead to.
+
+    Raises:
+        BadWorkflow: one of them is not there.
+    """
     starts = [workflow.spec.get("entrypoint"), workflow.spec.get("onExit")]
     ahead = [workflow.find({"template": name}, workflow.home) for name in starts if name]
     found: dict[tuple[str, str], Template] = {}
