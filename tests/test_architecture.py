@@ -27,6 +27,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "flask": ("pipelines/rehearsal/",),
     "gevent": ("gates/load/worker.py",),
     "github": ("pipelines/clients/github.py",),
+    "hera": ("pipelines/workflow/templates/",),
     "jinja2": ("pipelines/render/", "pipelines/reports/"),
     "locust": ("gates/load/worker.py",),
     "mlflow": ("pipelines/clients/registry.py",),

@@ -40,7 +40,7 @@ class Form:
 
     def words(self) -> str:
         """The reason as it is kept: an emergency says so where approvers read it."""
-        return f"emergency: {self.reason}" if self.urgency == "emergency" else self.reason
+        return f"emergency: {self.reason}"[:LONGEST] if self.urgency == "emergency" else self.reason
 
 
 def given(value: str | None) -> str:

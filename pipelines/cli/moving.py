@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pipelines.cli.book import Book
     from pipelines.journal.state import State
 
-REFUSED, COULD_NOT_TELL, NOT_YET = 4, 5, 75
+REFUSED = 4
 
 
 _DRIVER = click.option(

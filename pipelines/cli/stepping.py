@@ -130,7 +130,7 @@ def _run(
     assert state is not None  # noqa: S101 - an assignment is made of a promotion that is there
     if name == "outcome":
         return _ended(state, told)
-    _known(assignment, state, name, gate)
+    _known(assignment, state, name, gate, asked)
     outcome = engine.ask_gate(assignment, gate) if gate else engine.step(assignment, name, asked=asked)
     state = assignment.recorder.known or state
     verdict = state.verdicts.get((name, gate))
@@ -142,7 +142,7 @@ def _flag(value: bool) -> str:
     return "true" if value else "false"
 
 
-def _known(assignment: Assignment, state: State, name: str, gate: str) -> None:
+def _known(assignment: Assignment, state: State, name: str, gate: str, asked: bool) -> None:
     """A stage of the plan, or one that other promotions of the tier have: their workflow is the same.
 
     Raises:
@@ -161,6 +161,8 @@ def _known(assignment: Assignment, state: State, name: str, gate: str) -> None:
     gates = dict.fromkeys(one for stage in planned if stage.step == "judge" for one in stage.gates)
     if gate and (name != "judge" or gate not in gates):
         raise mistake("--gate", f"{gate} is no gate that judge asks", near(gate, gates))
+    if asked and name != "approve":
+        raise mistake("--asked", f"{name} asks nobody", "leave it out")
 
 
 def _ended(state: State, told: _Told) -> int:
@@ -180,7 +182,7 @@ def _ended(state: State, told: _Told) -> int:
 def _start(session: Session, form: Form, workflow: str, template: str, told: _Told) -> int:
     """Open a promotion or take one up; who drives it now is written into its journal."""
     from pipelines.cli.book import Book
-    from pipelines.cli.form import checked
+    from pipelines.cli.form import checked, given
     from pipelines.cli.tree import MainTree
     from pipelines.steps.contract import Done
     from pipelines.steps.recorder import Recorder
@@ -190,19 +192,19 @@ def _start(session: Session, form: Form, workflow: str, template: str, told: _To
     previews = {one.preview for one in platform.environments.values()}
     environments = [name for name in platform.environments if name not in previews]
     form = checked(form, models=MainTree(book.repository).models(), environments=environments)
-    promotion = form.promotion or _opened(session, book, form)
+    promotion = form.promotion or _opened(session, book, form, given(template))
     by, desktop = _by(workflow), session.desktop
     writer = by or f"person:{form.requested_by}"
     recorder = Recorder(book.journals, desktop.clock, promotion, writer, mask=desktop.secrets.mask)
-    state = _taken_up(recorder, form)
+    state = _taken_up(recorder, form, given(template))
     if by is not None and state.ended is None:
-        state = _drive(recorder, state, by.rpartition(":")[2], template)
+        state = _drive(recorder, state, by.rpartition(":")[2], given(template))
     told.write(promotion=promotion, first=_flag(state.plan.first))
     label, environment = state.started.candidate["label"], state.started.environment
     return told(promotion, Done(sentence=f"{promotion} takes {label} to {environment}"))
 
 
-def _opened(session: Session, book: Book, form: Form) -> str:
+def _opened(session: Session, book: Book, form: Form, template: str) -> str:
     """The promotion of this version: begun, or found under way; its id.
 
     Raises:
@@ -217,6 +219,7 @@ def _opened(session: Session, book: Book, form: Form) -> str:
     from pipelines.steps.start import AlreadyServes, Wish, start
 
     platform, release = wanted(MainTree(book.repository), form.model)
+    _right_graph(template, release.tier)
     asked = choosing.Asked(form.version or None, None, None)
     version = choosing.version(asked, release, lambda: wiring.registry(session.desktop, platform), session)
     wish = Wish(
@@ -232,7 +235,19 @@ def _opened(session: Session, book: Book, form: Form) -> str:
     return begun
 
 
-def _taken_up(recorder: Recorder, form: Form) -> State:
+def _right_graph(template: str, tier: str) -> None:
+    """Only the tier's own template has the stages of its plan.
+
+    Raises:
+        InvalidInput: the workflow was made from another one.
+    """
+    from pipelines.workflow.graph import template_of
+
+    if template not in ("", template_of(tier)):
+        raise mistake("--template", f"{template} is not of the tier {tier}", f"submit {template_of(tier)}")
+
+
+def _taken_up(recorder: Recorder, form: Form, template: str) -> State:
     """The promotion as it is; refused when there is none, or when it is another model's."""
     from pipelines.errors import Refused
 
@@ -242,13 +257,13 @@ def _taken_up(recorder: Recorder, form: Form) -> State:
     if (state.started.model, state.started.environment) != (form.model, form.environment):
         where = f"{state.started.model} in {state.started.environment}"
         raise mistake("--promotion", f"{recorder.promotion} is of {where}", "name its model and environment")
+    _right_graph(template, state.plan.tier)
     return state
 
 
 def _drive(recorder: Recorder, state: State, workflow: str, template: str) -> State:
     """Who moves it from now on; written once, however often the task is run."""
-    from pipelines.cli.form import given
     from pipelines.journal.events import Driven
 
-    driven = Driven(driver="argo", workflow=workflow, template=given(template))
+    driven = Driven(driver="argo", workflow=workflow, template=template)
     return state if state.driven == driven else recorder.add(driven)

@@ -1,4 +1,4 @@
-"""Commands on Argo workflows: workflow lint, workflow run. No cluster is asked."""
+"""Commands on Argo workflows: workflow render, lint, run. No cluster is asked."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from pipelines.cli.rendering import render
 from pipelines.cli.session import Session, command, common, mistake
 
 INVALID = 3
@@ -15,7 +16,7 @@ INVALID = 3
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @common
 def workflow() -> None:
-    """Check and run Argo workflows without a cluster."""
+    """Write, check and run Argo workflows without a cluster."""
 
 
 @command(name="lint")
@@ -111,3 +112,4 @@ def run(
 
 workflow.add_command(lint)
 workflow.add_command(run)
+workflow.add_command(render)
