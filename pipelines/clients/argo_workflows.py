@@ -110,7 +110,8 @@ class ArgoWorkflows:
         except _Declined as declined:
             raise self._misunderstood("list workflows", declined) from None
         found = (self._read(item) for item in answer.get("items") or [])
-        return tuple(sorted(found, key=lambda workflow: (workflow.created_at, workflow.name)))
+        living = (workflow for workflow in found if workflow.alive)
+        return tuple(sorted(living, key=lambda workflow: (workflow.created_at, workflow.name)))
 
     def look(self, name: str) -> Workflow | None:
         """One workflow, with its nodes; None when there is none of that name."""
