@@ -6,6 +6,7 @@ Found again by: the commit on main with this promotion's trailers and the stage 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 
 from pipelines import errors
@@ -13,7 +14,7 @@ from pipelines.journal.events import Ended, Merged, ShareCommitted, ShareServed
 from pipelines.journal.events import Outcome as Ending
 from pipelines.render import render
 from pipelines.steps.contract import Context, Done, NotYet, Outcome, Refused
-from pipelines.steps.serving import look, write
+from pipelines.steps.serving import look, manifests, write
 from pipelines.steps.shift import see
 from pipelines.steps.tidy import close_change, name_in_registry, remove_preview
 
@@ -34,6 +35,8 @@ def run(context: Context) -> Outcome:
     left = _tidy(context, at_zero)
     if isinstance(left, NotYet):
         return left
+    if not context.state.zero_commit and _reached_main(context):
+        return _again(context, "merged_meanwhile", "the pull request was merged before it could be closed")
     sentence = f"{context.candidate.label} is at 0 %: {rollback.sentence}"
     context.record(Ended(outcome=_outcome(context), sentence=sentence, left_undone=left))
     return Done(sentence=sentence)
@@ -42,21 +45,29 @@ def run(context: Context) -> Outcome:
 def _outcome(context: Context) -> Ending:
     if context.state.abort is not None:
         return context.state.abort.outcome
-    return "rolled_back" if context.state.merged is not None else "refused"
+    return "rolled_back" if context.state.zero_commit else "refused"
 
 
 def _reached_main(context: Context) -> bool:
-    """Whether main may hold the candidate: merged by us, or by somebody while we did not look."""
-    if context.state.merged is not None or context.state.commits:
+    """Whether main holds the candidate, as main says: merged by us, or by somebody while we did not look."""
+    if context.state.merged is not None or context.state.commits or context.state.zero_commit:
         return True
+    held = manifests(context, context.state.started.environment, "main")
+    if not any(context.candidate.digest in text for text in held.values()):
+        return False
+    _name_who_merged(context)
+    return True
+
+
+def _name_who_merged(context: Context) -> None:
+    """Written down where the forge can say; the way back to 0 does not wait for it."""
     proposed = context.state.proposed
     if proposed is None:
-        return False
-    pull = context.world.forge.pull_request(proposed.pull_request)
-    if pull.state != "merged":
-        return False
-    context.record(Merged(commit=pull.merge_sha, by=pull.merged_by or "somebody"))
-    return True
+        return
+    with suppress(errors.CouldNotTell):
+        pull = context.world.forge.pull_request(proposed.pull_request)
+        if pull.state == "merged":
+            context.record(Merged(commit=pull.merge_sha, by=pull.merged_by or "somebody"))
 
 
 def _to_zero(context: Context) -> Outcome | None:
