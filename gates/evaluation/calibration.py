@@ -159,19 +159,28 @@ def _fit(labels: Bools, scores: Floats, weights: Floats) -> _Fit:
     """One pass over the rows, piece by piece."""
     from scipy.special import expit, log_expit
 
-    likelihood, gradient, curvature, spread = 0.0, np.zeros(2), np.zeros((2, 2)), np.zeros((2, 2))
+    likelihood, gradient, curvature, spread = 0.0, np.zeros(2), np.zeros(3), np.zeros(3)
     for start in range(0, len(labels), _PIECE_ROWS):
         known = labels[start : start + _PIECE_ROWS]
         said = np.clip(scores[start : start + _PIECE_ROWS], _NEARLY, 1 - _NEARLY)
-        odds = np.column_stack([np.ones(len(said)), np.log(said) - np.log1p(-said)])
-        sums = odds @ weights
+        odds = np.log(said) - np.log1p(-said)
+        sums = weights[0] + weights[1] * odds
         likely = expit(sums)
         miss = known - likely
         likelihood += float(np.sum(log_expit(np.where(known, sums, -sums))))
-        gradient += odds.T @ miss
-        curvature += (odds * (likely * (1 - likely))[:, None]).T @ odds
-        spread += (odds * np.square(miss)[:, None]).T @ odds
-    return _Fit(weights, likelihood, gradient, curvature, spread)
+        gradient += (miss.sum(), miss @ odds)
+        curvature += _moments(likely * (1 - likely), odds)
+        spread += _moments(np.square(miss), odds)
+    return _Fit(weights, likelihood, gradient, _square(curvature), _square(spread))
+
+
+def _moments(weights: Floats, odds: Floats) -> tuple[float, float, float]:
+    weighed = weights * odds
+    return float(weights.sum()), float(weighed.sum()), float(weighed @ odds)
+
+
+def _square(moments: Floats) -> Floats:
+    return np.array([[moments[0], moments[1]], [moments[1], moments[2]]])
 
 
 def bounds_of(one: Bin, alpha: float) -> tuple[float, float]:

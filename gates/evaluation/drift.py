@@ -89,7 +89,7 @@ class Gap:
 
 def psi(reference: Floats, seen: Floats) -> Psi:
     """Both samples in bins between quantiles of the reference."""
-    inner = np.unique(np.quantile(reference, np.linspace(0, 1, BINS + 1))[1:-1])
+    inner = np.unique(np.quantile(reference, np.linspace(0, 1, BINS + 1), method="inverted_cdf")[1:-1])
     counts = [
         np.bincount(np.searchsorted(inner, one, side="right"), minlength=len(inner) + 1)
         for one in (reference, seen)

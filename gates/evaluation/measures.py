@@ -26,7 +26,7 @@ from gates.evaluation.estimates import (
     p_value,
 )
 from gates.evaluation.ranking import PrecisionRecall, delong, placements
-from gates.evaluation.resampling import resampled
+from gates.evaluation.resampling import is_drawn, resampled
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -215,9 +215,14 @@ def _auc_difference(labels: Bools, candidate: Floats, champion: Floats) -> Law:
     return Normal(*delong(parts))
 
 
+# Where rows are drawn, they are put in an order of their own first, so that the file's does not matter.
+
+
 def _area(labels: Bools, scores: Floats) -> Law:
-    order = np.lexsort((scores, labels))  # the rows' order is not to matter to the draws
-    ranked = PrecisionRecall.of(labels[order], scores[order])
+    if is_drawn(len(labels)):
+        order = np.lexsort((scores, labels))
+        labels, scores = labels[order], scores[order]
+    ranked = PrecisionRecall.of(labels, scores)
     value, influence = ranked.influence()
     if value >= 1.0 - 1e-12:
         return _Perfect(1.0, int(min(labels.sum(), (~labels).sum())))
@@ -225,12 +230,16 @@ def _area(labels: Bools, scores: Floats) -> Law:
 
 
 def _area_difference(labels: Bools, candidate: Floats, champion: Floats) -> Law:
-    order = np.lexsort((candidate - champion, candidate + champion, labels))
-    new = PrecisionRecall.of(labels[order], candidate[order])
-    old = PrecisionRecall.of(labels[order], champion[order])
-    (value, influence), (other, before) = new.influence(), old.influence()
-    influence -= before
-    return resampled(value - other, influence, lambda weights: new.area(weights) - old.area(weights))
+    if is_drawn(len(labels)):
+        order = np.lexsort((candidate - champion, candidate + champion, labels))
+        labels, candidate, champion = labels[order], candidate[order], champion[order]
+    old = PrecisionRecall.of(labels, champion)
+    before, influence = old.influence()
+    np.negative(influence, out=influence)
+    new = PrecisionRecall.of(labels, candidate)
+    value, grows = new.influence()
+    influence += grows
+    return resampled(value - before, influence, lambda weights: new.area(weights) - old.area(weights))
 
 
 # -------------------------------------------------------------------- shares and means

@@ -14,7 +14,7 @@ Floats = NDArray[np.float64]
 
 DRAWS = 2000
 """Resamples: bounds at 95 % are then off by about 2 % of the interval's width."""
-DRAWN_ROWS = 50_000
+DRAWN_ROWS = 20_000
 """With more rows than this the bootstrap is taken in its linear limit, which is what it comes to by then."""
 _DRAWS_OUTSIDE = 5
 """Fewer draws than this outside either bound do not place it."""
@@ -53,6 +53,11 @@ class Resampled:
         return float(low), float(high)
 
 
+def is_drawn(rows: int) -> bool:
+    """Whether so few rows are really drawn again."""
+    return rows <= DRAWN_ROWS
+
+
 def resampled(value: float, influence: Floats, statistic: Callable[[Floats], float]) -> Law:
     """What resampling says about a statistic of the rows.
 
@@ -64,7 +69,7 @@ def resampled(value: float, influence: Floats, statistic: Callable[[Floats], flo
     """
     error = float(np.sqrt(influence @ influence))
     rows = len(influence)
-    if error == 0.0 or rows > DRAWN_ROWS:
+    if error == 0.0 or not is_drawn(rows):
         return Normal(value, error)
     dice = np.random.default_rng(_SEED)
     draws = np.empty(DRAWS)
@@ -83,4 +88,4 @@ def resampled_mean(values: Floats) -> Law:
 
 
 def _mean(values: Floats, weights: Floats) -> float:
-    return float(values @ weights / len(values))
+    return float(np.sum(values * weights) / len(values))
