@@ -45,7 +45,7 @@ ROLL_BACK = Stage(
 """The stage a rollback runs under; it is in no plan and has no deadline."""
 
 LOOKS = ("watch", "unproven")
-"""Reasons of moves that only look again at what is live: nothing rises by them."""
+"""Reasons of moves that look again at what was looked at before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,29 +185,34 @@ def _waited(stage: Stage, outcome: NotYet) -> Waited:
     )
 
 
-def step(assignment: Assignment, name: str, *, asked: bool = False) -> Outcome:
+def step(assignment: Assignment, name: str) -> Outcome:
     """Run one named stage if it is its turn: what ``lockgate step NAME`` does.
 
     Done when it is done already or the plan has no such stage, NotYet when it is too early or waits, Refused
-    when the promotion goes back. What has to be looked at again before the stage may run is looked at first:
-    where each stage is a task of its own, nobody else would. ``asked``: an approval is done as soon as the
-    change is asked for; its answer is somebody else's to wait for.
+    when the promotion goes back. What has to be looked at before the stage may run is looked at first: where
+    each stage is a task of its own, nobody else would.
     """
     state = assignment.recorder.read()
     if state is None:
         return _no_such_promotion(assignment)
-    state, move = _look_first(assignment, state, name)
     if name == ROLL_BACK.name:
-        return _roll_back(assignment, state, move)
-    if asked and state.change is not None and move.kind in ("advance", "hold"):
-        return Done(sentence=f"{state.change.number} is asked for")
+        return _roll_back(assignment, state, next_move(assignment, state))
+    state, move = _look_first(assignment, state, name)
     if move.kind == "advance" and move.stage == name:
-        outcome = perform(assignment, state, state.plan.stage(name))
-        known = assignment.recorder.known
-        if asked and isinstance(outcome, NotYet) and known is not None and known.change is not None:
-            return Done(sentence=f"{known.change.number} is asked for; {outcome.sentence}")
-        return outcome
+        return perform(assignment, state, state.plan.stage(name))
     return _not_its_turn(assignment, state, move, name)
+
+
+def ask_for_change(assignment: Assignment) -> Outcome:
+    """Run the stage ``approve``, and be done as soon as the change is asked for.
+
+    What ``lockgate step approve --asked`` does: its answer, which may take days, is somebody else's to read.
+    """
+    outcome = step(assignment, "approve")
+    state = assignment.recorder.known
+    if isinstance(outcome, NotYet) and state is not None and state.change is not None:
+        return Done(sentence=f"{state.change.number} is asked for; {outcome.sentence}")
+    return outcome
 
 
 def ask_gate(assignment: Assignment, gate: str) -> Outcome:
@@ -242,12 +247,20 @@ def _look_first(assignment: Assignment, state: State, name: str) -> tuple[State,
     """Perform the looks that come before a stage, and only these; the move that is left then."""
     move = next_move(assignment, state)
     for _ in range(len(state.plan.stages)):
-        if move.kind != "advance" or move.reason not in LOOKS or move.stage == name:
+        if move.stage == name or not _only_looks(state, move):
             break
         perform(assignment, state, state.plan.stage(move.stage))
         state = assignment.recorder.known or state
         move = next_move(assignment, state)
     return state, move
+
+
+def _only_looks(state: State, move: Move) -> bool:
+    """Whether a move changes nothing but what is known."""
+    if move.kind != "advance":
+        return False
+    step = state.plan.stage(move.stage).step
+    return move.reason in LOOKS or step == "bake" or (step == "approve" and state.change is not None)
 
 
 def _not_its_turn(assignment: Assignment, state: State, move: Move, name: str) -> Outcome:

@@ -131,7 +131,10 @@ def _run(
     if name == "outcome":
         return _ended(state, told)
     _known(assignment, state, name, gate, asked)
-    outcome = engine.ask_gate(assignment, gate) if gate else engine.step(assignment, name, asked=asked)
+    if gate:
+        outcome = engine.ask_gate(assignment, gate)
+    else:
+        outcome = engine.ask_for_change(assignment) if asked else engine.step(assignment, name)
     state = assignment.recorder.known or state
     verdict = state.verdicts.get((name, gate))
     told.write(first=_flag(state.plan.first), verdict=verdict.status.name if verdict else "")
