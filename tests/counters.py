@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import socket
 import subprocess
 import time
@@ -18,6 +17,7 @@ import requests
 
 from gates.contract import Arm, Question
 from gates.metrics import Answer, Series
+from pipelines.rehearsal.prometheus import find
 from tests.questions import arm as version
 from tests.questions import question
 
@@ -189,17 +189,18 @@ def _number(value: float) -> str:
 @contextmanager
 def prometheus(folder: Path, series: Iterable[Series]) -> Iterator[str]:
     """A real Prometheus on loopback that holds these series; its address."""
-    for needed in ("prometheus", "promtool"):
-        if shutil.which(needed) is None:
-            pytest.skip(f"{needed} is not on PATH")
+    binaries = {name: find(name) for name in ("prometheus", "promtool")}
+    for name, path in binaries.items():
+        if path is None:
+            pytest.skip(f"{name} is neither beside this Python nor on PATH; `make test` installs it")
     (folder / "data.om").write_text(openmetrics(series), encoding="utf-8")
     (folder / "prometheus.yaml").write_text("{}\n")
-    fill = ["promtool", "tsdb", "create-blocks-from", "openmetrics", "data.om", "data"]
+    fill = [str(binaries["promtool"]), "tsdb", "create-blocks-from", "openmetrics", "data.om", "data"]
     subprocess.run(fill, cwd=folder, check=True, capture_output=True, timeout=60)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = ["prometheus", "--config.file=prometheus.yaml", "--storage.tsdb.path=data"]
+    command = [str(binaries["prometheus"]), "--config.file=prometheus.yaml", "--storage.tsdb.path=data"]
     command += [f"--web.listen-address=127.0.0.1:{port}", "--storage.tsdb.retention.time=100y"]
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)

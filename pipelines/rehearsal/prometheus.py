@@ -29,18 +29,18 @@ def ensure_prometheus() -> str:
     """Where the binary is: beside this Python, on PATH, from Debian's archive, or from Homebrew.
 
     From Debian's or Ubuntu's archive (as root, inside a virtual environment) apt fetches the package, and its
-    binary is laid into the environment's ``bin``: the system stays as it is, and no service starts.
+    binaries are laid into the environment's ``bin``: the system stays as it is, and no service starts.
 
     Raises:
         InvalidInput: it is nowhere and cannot be got; says how to get it (exit code 3).
     """
-    found = _find()
+    found = find("prometheus")
     if not found and shutil.which("apt-get") and os.geteuid() == 0 and sys.prefix != sys.base_prefix:
         _unpack_from_apt(Path(sys.prefix) / "bin")
-        found = _find()
+        found = find("prometheus")
     elif not found and shutil.which("brew"):
         _run(["brew", "install", "prometheus"], Path.cwd())
-        found = _find()
+        found = find("prometheus")
     if not found:
         raise InvalidInput(
             [Problem("prometheus", 0, "", "is not on PATH and cannot be installed here", _HOW)]
@@ -48,9 +48,9 @@ def ensure_prometheus() -> str:
     return found
 
 
-def _find() -> str | None:
-    beside = str(Path(sys.prefix) / "bin")
-    return shutil.which("prometheus", path=beside) or shutil.which("prometheus")
+def find(name: str) -> str | None:
+    """Where ``prometheus`` or ``promtool`` is: beside this Python or on PATH; None when it is in neither."""
+    return shutil.which(name, path=str(Path(sys.prefix) / "bin")) or shutil.which(name)
 
 
 def _unpack_from_apt(target: Path) -> None:
@@ -60,7 +60,8 @@ def _unpack_from_apt(target: Path) -> None:
         _run(["apt-get", "download", "-q", "-o", "APT::Sandbox::User=root", "prometheus"], folder)
         package = next(folder.glob("prometheus_*.deb"))
         _run(["dpkg-deb", "--extract", str(package), "unpacked"], folder)
-        shutil.copy2(folder / "unpacked" / "usr" / "bin" / "prometheus", target / "prometheus")
+        for binary in ("promtool", "prometheus"):
+            shutil.copy2(folder / "unpacked" / "usr" / "bin" / binary, target / binary)
 
 
 def _run(command: Sequence[str], folder: Path) -> None:
@@ -166,3 +167,11 @@ def _configuration(targets: Mapping[str, str], scrape_seconds: float) -> dict[st
         )
     timing = {"scrape_interval": milliseconds, "scrape_timeout": milliseconds}
     return {"global": timing, "scrape_configs": jobs}
+
+
+if __name__ == "__main__":  # what `make test` runs first
+    try:
+        ensure_prometheus()
+    except InvalidInput as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(error.exit_code)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -106,3 +108,14 @@ def test_an_installation_that_fails_says_what_to_do(command: list[str], tmp_path
 
     assert command[0] in str(caught.value)
     assert caught.value.exit_code == 3
+
+
+def test_where_it_cannot_be_got_make_test_stops_with_one_sentence(tmp_path: Path) -> None:
+    """Neither beside Python nor on PATH, and no installer there: exit code 3, and how to get it."""
+    program = "import runpy, sys; sys.prefix = sys.argv[1]; runpy.run_module('{}', run_name='__main__')"
+    done = subprocess.run(
+        [sys.executable, "-c", program.format("pipelines.rehearsal.prometheus"), str(tmp_path)],
+        env={"PATH": str(tmp_path)}, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "install Prometheus so that `prometheus` is on PATH" in done.stderr
