@@ -19,9 +19,12 @@ lint: $(READY)  ## ruff, mypy --strict, import contracts
 bench: $(READY)  ## what it costs, beside what one would use instead
 	@$(BIN)/python -m tests.bench
 
-lock:  ## resolve requirements.lock anew (needs uv)
+lock:  ## resolve requirements.lock anew, and the image's from it (needs uv)
 	@uv pip compile pyproject.toml --extra rehearsal --extra mlflow --extra parquet --group dev --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements.lock
+	@cp requirements.lock requirements.image.lock
+	@uv pip compile pyproject.toml --extra s3 --extra gcs --extra mlflow --extra parquet --python-version 3.13 --python-platform linux \
+		--generate-hashes --no-emit-index-url --no-header --no-annotate --quiet --output-file requirements.image.lock
 
 $(READY): requirements.lock pyproject.toml
 	@.ci/setup
