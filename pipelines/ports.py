@@ -354,6 +354,8 @@ class WorkflowNode:
     id: str
     task: str
     """The task's name in the graph, such as ``bake-10``; "" for the workflow itself."""
+    stage: str
+    """Its input ``stage``: the stage of the plan that it runs or waits in; "" where it has none."""
     kind: str
     """``Suspend``, ``Pod``, ``Retry``, ``DAG`` …"""
     phase: str

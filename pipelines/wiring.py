@@ -308,6 +308,7 @@ def workflows(desktop: Desktop, platform: Platform) -> ports.Workflows | None:
     if settings is None:
         return None
     from pipelines.clients.argo_workflows import ArgoWorkflows
+    from pipelines.workflow.graph import template_of
 
     return ArgoWorkflows(
         url=settings.url,
@@ -315,7 +316,7 @@ def workflows(desktop: Desktop, platform: Platform) -> ports.Workflows | None:
         token=desktop.secrets.value(settings.token, "systems.workflows.token"),
         ui_url=settings.ui_url,
         ca_file=settings.ca_file,
-        templates=[f"promote-{tier}" for tier in platform.tiers],
+        templates=[template_of(tier) for tier in platform.tiers],
     )
 
 

@@ -29,7 +29,7 @@ spec:
   workflowMetadata: {labels: {lockgate.dev/part-of: promotions}}
   arguments:
     parameters:
-    - {name: model, value: "", enum: [fraud-scorer]}
+    - {name: model, enum: [fraud-scorer]}
     - {name: version, value: ""}
     - {name: environment, value: prod}
     - {name: requested-by, value: ""}
@@ -41,7 +41,10 @@ spec:
       tasks:
       - {name: start, template: start}
       - {name: shift-10, template: step, depends: start}
-      - {name: bake-10, template: wait, depends: shift-10}
+      - name: bake-10
+        template: wait
+        depends: shift-10
+        arguments: {parameters: [{name: stage, value: bake-10}]}
       - name: shift-100
         template: step
         depends: bake-10
@@ -60,6 +63,7 @@ spec:
   - name: step
     container: {image: lockgate, command: [lockgate], args: [step]}
   - name: wait
+    inputs: {parameters: [{name: stage}]}
     suspend: {}
     outputs:
       parameters:

@@ -66,7 +66,7 @@ def begin(workflows: Workflows, tier: str, parameters: Mapping[str, str]) -> Wor
     Raises:
         Refused: the server does not take it.
     """
-    from pipelines.sweeping.actions import template_of
+    from pipelines.workflow.graph import template_of
 
     prefix = f"{parameters['model']}-{parameters['environment']}-"
     made = workflows.submit(template_of(tier), parameters, prefix=prefix)

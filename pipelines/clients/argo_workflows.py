@@ -215,11 +215,9 @@ class ArgoWorkflows:
 
     def _template(self, name: str) -> Finding:
         """Whether a template is there and may be started: asked as a dry run, which starts nothing."""
-        body = {
-            "resourceKind": "WorkflowTemplate",
-            "resourceName": name,
-            "submitOptions": {"serverDryRun": True, "generateName": "doctor-"},
-        }
+        parameters = [f"{field}=doctor" for field in ("model", "environment")]
+        options = {"serverDryRun": True, "generateName": "doctor-", "parameters": parameters}
+        body = {"resourceKind": "WorkflowTemplate", "resourceName": name, "submitOptions": options}
         advice = (
             "Apply what `lockgate workflow render` writes, and give the token's account create on workflows."
         )
@@ -336,11 +334,13 @@ def _json(answer: requests.Response) -> Object | None:
 
 def _node(workflow: str, node: Object) -> WorkflowNode:
     name = str(node["name"])
-    given = next((one for one in _outputs(node) if one.get("name") == "answer"), None)
+    given = _parameter(node, "outputs", "answer")
     answer = None if given is None or given.get("value") is None else str(given["value"])
+    stage = _parameter(node, "inputs", "stage") or {}
     return WorkflowNode(
         id=str(node["id"]),
         task=name.rpartition(".")[2] if name != workflow else "",
+        stage=str(stage.get("value") or ""),
         kind=str(node["type"]),
         phase=str(node.get("phase") or ""),
         message=str(node.get("message") or ""),
@@ -349,21 +349,20 @@ def _node(workflow: str, node: Object) -> WorkflowNode:
     )
 
 
-def _outputs(node: Object) -> list[Object]:
-    return _part(node, "outputs").get("parameters") or []
+def _parameter(holder: Object, section: str, name: str) -> Object | None:
+    """A parameter by its name; None where there is none."""
+    parameters = _part(holder, section).get("parameters") or []
+    return next((one for one in parameters if one.get("name") == name), None)
 
 
 def _promotion(item: Object) -> str:
     """The id that the workflow was given, else the one that its first step said."""
-    for parameter in _part(item, "spec", "arguments").get("parameters") or []:
-        if parameter["name"] == "promotion" and str(parameter.get("value") or "").strip() not in _BLANK:
-            return str(parameter["value"]).strip()
-    first = f"{item['metadata']['name']}."
+    given = _parameter(_part(item, "spec"), "arguments", "promotion") or {}
+    if (value := str(given.get("value") or "").strip()) not in _BLANK:
+        return value
     for node in _part(item, "status", "nodes").values():
-        if str(node["name"]).startswith(first) and node["name"].rpartition(".")[2] == "start":
-            said = [one.get("value") for one in _outputs(node) if one.get("name") == "promotion"]
-            if said and said[0]:
-                return str(said[0])
+        if str(node["name"]).rpartition(".")[2] == "start":
+            return str((_parameter(node, "outputs", "promotion") or {}).get("value") or "")
     return ""
 
 

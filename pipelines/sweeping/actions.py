@@ -16,6 +16,7 @@ from pipelines.decide import Move
 from pipelines.journal.state import State
 from pipelines.ports import Workflow, WorkflowNode
 from pipelines.strategy import Stage
+from pipelines.workflow.graph import template_of
 
 _LONGEST_NAME = 63
 """Of a workflow: its name is a label of its pods."""
@@ -123,13 +124,14 @@ def actions(
     surplus = tuple(_surplus(state, workflows))
     if state.driven is None or state.driven.driver != "argo":
         return surplus
-    moving = [one for one in workflows if one.name not in {end.workflow for end in surplus}]
-    stuck = [one for one in moving if any(node.stuck for node in one.nodes)]
-    if stuck:
-        return (*surplus, *(_unstick(one) for one in stuck), *_again(state, move, now, pace, "was stuck"))
-    if not moving:
-        return (*surplus, *_again(state, move, now, pace, "has ended"))
-    return (*surplus, *(action for one in moving for action in _nodes(state, move, one)))
+    ended = {end.workflow for end in surplus}
+    stuck = [one for one in workflows if one.name not in ended and any(node.stuck for node in one.nodes)]
+    moving = [one for one in workflows if one.name not in ended and one not in stuck]
+    deleted = tuple(_unstick(one) for one in stuck)
+    if moving:
+        return (*surplus, *deleted, *(action for one in moving for action in _nodes(state, move, one)))
+    what = "was stuck" if stuck else "has ended"
+    return (*surplus, *deleted, *_again(state, move, now, pace, what))
 
 
 def _surplus(state: State, workflows: Sequence[Workflow]) -> Iterator[End]:
@@ -159,22 +161,22 @@ def _nodes(state: State, move: Move, workflow: Workflow) -> Iterator[Action]:
     for node in workflow.nodes:
         if not node.waits:
             continue
-        answer, sentence = verdict(state, move, node.task)
+        answer, sentence = verdict(state, move, node.stage)
         if answer != "wait":
             yield Answer(workflow=workflow.name, node=node, answer=answer, sentence=sentence)
         elif node.message != sentence:
             yield Tell(workflow=workflow.name, node=node, sentence=sentence)
 
 
-def verdict(state: State, move: Move, task: str) -> tuple[Literal["go", "stop", "wait"], str]:
-    """What a node that waits is told, and the sentence that people read there.
+def verdict(state: State, move: Move, stage: str) -> tuple[Literal["go", "stop", "wait"], str]:
+    """What a node that waits in a stage is told, and the sentence that people read there.
 
     It goes on when the next move needs a pod, or when what stands behind it is done already and only this
     workflow has not been there. It stops when the promotion goes back or is over.
     """
     if move.kind in ("roll_back", "stop"):
         return "stop", move.sentence
-    behind = _behind(state, task)
+    behind = _behind(state, stage)
     if behind is not None and (behind.name in state.done or _is_asked(state, behind)):
         return "go", f"{behind.name} is done already" if behind.name in state.done else move.sentence
     if move.kind == "advance" and needs_pod(state, state.plan.stage(move.stage)):
@@ -182,14 +184,17 @@ def verdict(state: State, move: Move, task: str) -> tuple[Literal["go", "stop", 
     return "wait", move.sentence
 
 
-def _behind(state: State, task: str) -> Stage | None:
-    """The stage of the plan that a waiting node stands before; None where the plan knows no such node."""
+def _behind(state: State, stage: str) -> Stage | None:
+    """The stage that a node stands before: the one it waits to begin, or the one after that it waits for.
+
+    None where the plan does not know its stage.
+    """
     stages = state.plan.stages
-    names = [stage.name for stage in stages]
-    before = {"review": "judge"}.get(task, "approve" if task.endswith("approval") else task)
-    if before not in names:
+    at = next((n for n, planned in enumerate(stages) if planned.name == stage), None)
+    if at is None:
         return None
-    return stages[min(names.index(before) + 1, len(stages) - 1)]
+    looks = stages[at].step in ("judge", "bake", "approve")
+    return stages[min(at + 1, len(stages) - 1)] if looks else stages[at]
 
 
 def _is_asked(state: State, stage: Stage) -> bool:
@@ -234,11 +239,6 @@ def another(state: State, sentence: str) -> Submit:
         ),
         sentence=sentence,
     )
-
-
-def template_of(tier: str) -> str:
-    """The name of a tier's template."""
-    return f"promote-{tier}"
 
 
 def form(

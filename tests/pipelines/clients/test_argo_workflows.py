@@ -119,7 +119,7 @@ def test_all_that_live_are_listed_in_one_request_oldest_first(
     server.cluster.apply(
         argos.GRAPH.replace("promote-regulated", "other").replace("part-of: promotions", "x: y")
     )
-    server.cluster.submit("other", {}, name="foreign")
+    server.cluster.submit("other", VALUES, name="foreign")
     server.requests.clear()
     before = argo.calls
 
@@ -375,7 +375,7 @@ def test_doctor_looks_for_what_an_event_started(argo: ArgoWorkflows, server: Arg
     assert (found.good, "no event has started a workflow yet (push)") == (None, found.sentence)
 
     label = {"workflows.argoproj.io/workflow-event-binding": "push"}
-    server.cluster.submit("promote-regulated", {}, name="by-event", labels=label)
+    server.cluster.submit("promote-regulated", VALUES, name="by-event", labels=label)
     found = next(one for one in argo.diagnose() if one.what == "events")
     assert found.good is True
     assert "an event started a workflow last at 20" in found.sentence

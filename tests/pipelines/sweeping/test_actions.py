@@ -63,6 +63,7 @@ def node(task: str, **facts: object) -> WorkflowNode:
     made = WorkflowNode(
         id=f"{DRIVER}-{task}",
         task=task,
+        stage={"review": "merge", "approval": "approve"}.get(task, task),
         kind="Suspend",
         phase="Running",
         message="",

@@ -27,6 +27,7 @@ from tests.pipelines.test_engine import JUDGED, PLATFORM, Case, Pulls, pull
 from tests.plans import PROMOTION, T0, done, share_events, up_to_merge
 
 NAME = "fraud-scorer-prod-x1"
+GIVEN = {"promotion": PROMOTION, "model": "fraud-scorer"}
 TAKEN = e.Driven(driver="argo", workflow=NAME, template="promote-regulated")
 MERGED = (*up_to_merge(), *share_events(0), *share_events(10))
 FROZEN = Freeze.model_validate({"reason": "year end", "from": "2026-03-14T08:00:00Z"})
@@ -72,9 +73,11 @@ class Sweeping:
 
     def waiting(self, at: str = "bake-10") -> Workflow:
         """The promotion's workflow, as soon as it waits at that node."""
-        self.server.cluster.apply(argos.GRAPH.replace("bake-10", at))
+        stage = "merge" if at == "review" else at
+        graph = argos.GRAPH.replace("value: bake-10", f"value: {stage}").replace("bake-10", at)
+        self.server.cluster.apply(graph.replace(f"value: {at}", f"value: {stage}"))
         argo = client(self.server)
-        assert argo.submit("promote-regulated", {"promotion": PROMOTION}, name=NAME) is not None
+        assert argo.submit("promote-regulated", GIVEN, name=NAME) is not None
         return when(argo, NAME, waits(at))
 
     def look(self, name: str = NAME) -> Workflow | None:
@@ -210,7 +213,7 @@ def test_a_workflow_that_died_before_it_began_is_followed_by_the_next_one(sweepi
     case = sweeping.told(TAKEN, *JUDGED, after=600)
     argo = client(sweeping.server)
     names = [workflow_name(PROMOTION, attempt) for attempt in range(1, 6)]
-    argo.submit("promote-regulated", {"promotion": PROMOTION}, name=names[0])
+    argo.submit("promote-regulated", GIVEN, name=names[0])
     argo.terminate(names[0])
     (sentence,) = sweeping.said()
     assert f"workflow {names[0]} ended before it began" in sentence
@@ -219,7 +222,7 @@ def test_a_workflow_that_died_before_it_began_is_followed_by_the_next_one(sweepi
     (sentence,) = sweeping.said()
     assert f"submitted workflow {names[1]}" in sentence
     for name in names[2:]:
-        argo.submit("promote-regulated", {"promotion": PROMOTION}, name=name)
+        argo.submit("promote-regulated", GIVEN, name=name)
     for name in names[1:]:
         argo.terminate(name)
     case.clock.time += timedelta(seconds=200)
