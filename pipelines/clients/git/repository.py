@@ -51,7 +51,7 @@ class GitRepository:
             url, folder.absolute() / "clone.git", token=token, timeout_seconds=timeout_seconds,
             settings=_signing(signing_key), identity=identity,
         )  # fmt: skip
-        self.objects = Objects(self.git, author=identity, sign=signing_key is not None)
+        self.objects = Objects(self.git, author=identity, sign=bool(signing_key))
         self._remote = Remote(self.git)
         self._cache = Cache(
             folder, self.git, patience_seconds=2 * timeout_seconds, renewed=self._remote.forget
