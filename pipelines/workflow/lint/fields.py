@@ -75,14 +75,16 @@ def _map(
         if key in known:
             kept[key] = _value(sheet, inner, known[key], (*path, key), (*around, kind))
         elif not (key == "status" and kind in KINDS):
-            _stranger(sheet, key, kind, path, around)
+            _stranger(sheet, key, kind, path, around, value)
     return kept
 
 
-def _stranger(sheet: Sheet, key: str, kind: str, path: Path, around: tuple[str, ...]) -> None:
+def _stranger(
+    sheet: Sheet, key: str, kind: str, path: Path, around: tuple[str, ...], beside: Mapping[str, Any]
+) -> None:
     """A field that is not there: in the wrong place, misspelt, or made up."""
     fields = {field.rstrip("!"): inner.strip("[]{}") for field, inner in table()[kind].items()}
-    where = _home(key, fields, around)
+    where = _home(key, {field: inner for field, inner in fields.items() if field in beside}, around)
     if where:
         message = f"is a field of {where}, not of {_an(kind)}"
         sheet.spoil("misplaced_field", (*path, key), message, f"move it to the {where}")
@@ -92,7 +94,7 @@ def _stranger(sheet: Sheet, key: str, kind: str, path: Path, around: tuple[str, 
 
 
 def _home(key: str, fields: Mapping[str, str], around: tuple[str, ...]) -> str:
-    """Where a field would be right: in something around, or directly below; "" for nowhere near."""
+    """Where a field would be right: in something around, or in a field beside it; "" for nowhere near."""
     for kind in reversed(around):
         if {key, f"{key}!"} & set(table()[kind]):
             return _name(kind)

@@ -24,6 +24,8 @@ class Dag:
 
     tasks: dict[str, Tree] = field(default_factory=dict)
     waits: dict[str, depends.Depends] = field(default_factory=dict)
+    unread: set[str] = field(default_factory=set)
+    """Tasks of which it cannot be told what they wait for."""
 
     def before(self, task: str) -> list[str]:
         """The tasks a task waits for."""
@@ -78,10 +80,11 @@ class Dag:
         if math.prod(len(results[name]) for name in before) > _MOST_CASES:
             yield False
             return
-        enough = {name: self._enough(name) for name in before}
+        unknown = {ref.task: frozenset({"Succeeded"}) for ref in depends.refs(self.waits[task])}
+        enough = unknown | {name: self._enough(name) for name in before}
         for case in itertools.product(*(sorted(results[name]) for name in before)):
             held = {name: frozenset({one}) for name, one in zip(before, case, strict=True)}
-            yield depends.holds(self.waits[task], held, enough)
+            yield depends.holds(self.waits[task], unknown | held, enough)
 
     def _enough(self, task: str) -> frozenset[str]:
         on = self.tasks[task].get("continueOn") or {}
@@ -130,11 +133,13 @@ def _waits(sheet: Sheet, path: Path, task: Tree, dag: Dag, *, uses_depends: bool
             waits = depends.parse(str(task["depends"]))
         except depends.BadDepends as error:
             sheet.breaks("depends", (*path, "depends"), str(error))
+            dag.unread.add(name)
     elif task.get("dependencies"):
         waits = depends.of_dependencies([str(one) for one in task["dependencies"]])
     if waits is None:
         return
-    dag.waits[name] = waits
+    if name in dag.tasks:
+        dag.waits[name] = waits
     place: Path = (*path, "depends" if task.get("depends") else "dependencies")
     for ref in depends.refs(waits):
         _ref(sheet, place, ref, dag)

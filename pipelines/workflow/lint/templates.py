@@ -159,7 +159,7 @@ def _limits(sheet: Sheet, one: Template) -> None:
 
 def _outputs(sheet: Sheet, one: Template) -> None:
     defaults = {
-        given["name"] for given in one.section("inputs", "parameters") if given.get("default") is not None
+        given.get("name") for given in one.section("inputs", "parameters") if given.get("default") is not None
     }
     for at, output in enumerate(one.section("outputs", "parameters")):
         path: Path = (*one.path, "outputs", "parameters", at)
@@ -251,7 +251,7 @@ def metric_problems(sheet: Sheet, path: Path, metric: Tree) -> None:
     name = str(metric.get("name") or "")
     if name and not re.fullmatch("[a-zA-Z_][a-zA-Z0-9_]*", name):
         sheet.breaks("metric", (*path, "name"), f"{show(name)} is no name: letters, digits and underscores")
-    if not metric.get("help"):
+    if metric.get("help") == "":
         sheet.breaks("metric", path, "has no help")
     told = [key for key in ("counter", "gauge", "histogram") if metric.get(key) is not None]
     if len(told) != 1 and not sheet.has_spoiled(path):

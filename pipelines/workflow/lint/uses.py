@@ -53,7 +53,7 @@ def _where(sheet: Sheet) -> str:
 def _named(holder: Holder, path: Path, name: object) -> None:
     base = holder.base
     if base is not None and "{{" not in str(name) and holder.named(name) is None:
-        known = [one.name for one in base.templates()]
+        known = [one.name for one in base.templates() if one.name]
         holder.sheet.breaks("unknown_template", path, f"there is no template {show(name)}", near(name, known))
 
 
@@ -124,9 +124,9 @@ def _artifacts(sheet: Sheet, path: Path, used: Template, given: set[str | None])
 
 def _unknown(sheet: Sheet, path: Path, used: Template, arguments: Tree) -> None:
     for what in ("parameters", "artifacts"):
-        known = [str(one.get("name")) for one in used.section("inputs", what)]
+        known = [str(one["name"]) for one in used.section("inputs", what) if one.get("name")]
         for at, one in enumerate(arguments.get(what) or ()):
-            if one.get("name") not in known:
+            if one.get("name") and one["name"] not in known:
                 message = f"{used.name or 'the template'} takes no {what[:-1]} {show(one.get('name'))}"
                 place: Path = (*path, "arguments", what, at)
                 sheet.breaks("argument_unknown", place, message, near(one.get("name"), known))

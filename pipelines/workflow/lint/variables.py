@@ -228,7 +228,8 @@ def _tasks(template: Template, own: Scope, dag: Dag | None) -> None:
 def _before(template: Template, path: Path, task: Tree, dag: Dag | None) -> set[Path]:
     """The places of the tasks or steps that have ended before one starts."""
     if dag is not None:
-        ancestors = dag.ancestors(str(task.get("name")))
+        name = str(task.get("name"))
+        ancestors = set(dag.tasks) if name in dag.unread else dag.ancestors(name)
         return {place for place, other in template.tasks() if other.get("name") in ancestors}
     at = len(template.path) + 1
     return {place for place, _ in template.tasks() if int(place[at]) < int(path[at])}
@@ -312,6 +313,13 @@ def _expression(sheet: Sheet, path: Path, text: str, scope: Scope, *, strict: bo
             _name(sheet, path, name, scope)
 
 
+def _is_meant_as_ours(name: str) -> bool:
+    """Whether a name that begins like none of Argo's is likely misspelt, and not another language's."""
+    root = name.partition(".")[0]
+    alone = root == name
+    return bool(difflib.get_close_matches(root, ("item", "retries") if alone else _ROOTS, 1, 0.75))
+
+
 def _misspelt(name: str, scope: Scope) -> str:
     """The parameter a name almost has, where anything may stand; "" for none."""
     known = [one for one in scope.names if one.startswith("workflow.parameters.")]
@@ -330,7 +338,7 @@ def _name(sheet: Sheet, path: Path, name: str, scope: Scope) -> None:
     root = name.partition(".")[0]
     if name in scope.later:
         sheet.breaks("not_an_ancestor", path, f"{name} may not be there yet")
-    elif root in _ROOTS or (near(root, _ROOTS).startswith("did") and "." in name):
+    elif root in _ROOTS or _is_meant_as_ours(name):
         known = {one for one in scope.names if one.partition(".")[0] == root} or set(scope.names)
         hint = near(name, known)
         sheet.breaks("unknown_variable", path, f"nothing gives {show(name)}", hint if "did" in hint else "")
