@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 help:  ## print this
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(READY)  ## the main job on this machine: a good version to 100 %, a bad one back to 0
 	@$(BIN)/lockgate rehearse --demo
@@ -19,6 +19,9 @@ lint: $(READY)  ## ruff, mypy --strict, import contracts
 bench: $(READY)  ## what it costs, beside what one would use instead
 	@$(BIN)/python -m tests.bench
 
+bench-load: $(READY)  ## what load generators say of a server whose latency is known
+	@$(BIN)/python -m tests.bench.load
+
 lock:  ## resolve requirements.lock anew, and the image's from it (needs uv)
 	@uv pip compile pyproject.toml --extra rehearsal --extra mlflow --extra parquet --group dev --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements.lock
@@ -30,4 +33,4 @@ $(READY): requirements.lock pyproject.toml
 	@.ci/setup
 	@touch $@
 
-.PHONY: help demo test lint bench lock
+.PHONY: help demo test lint bench bench-load lock
