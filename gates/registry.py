@@ -19,6 +19,7 @@ GATES: Mapping[str, str] = {
     "policy": "gates.policy:PolicyGate",
     "signature": "gates.signature:Signature",
     "evaluation": "gates.evaluation:Evaluation",
+    "answers": "gates.evaluation.answers:Answers",
     "load": "gates.load:Load",
     "share": "gates.share:Share",
     "slo": "gates.slo:Slo",

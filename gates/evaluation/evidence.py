@@ -28,11 +28,11 @@ def evidence(findings: Findings, sample: Sample, settings: EvaluationSettings) -
     rows = [*_measurements(findings.candidate, "candidate", limits)]
     rows += _measurements(findings.champion or {}, "stable", {})
     rows += [
-        _measurement(f"{name}_difference", one, "", losses.get(name))
+        measurement(f"{name}_difference", one, "", losses.get(name))
         for name, one in findings.differences.items()
     ]
     ceilings: dict[str, float] = {str(name): limit for name, limit in settings.drift_ceilings.items()}
-    rows += [_measurement(name, one, "", ceilings.get(name)) for name, one in findings.score_drift.items()]
+    rows += [measurement(name, one, "", ceilings.get(name)) for name, one in findings.score_drift.items()]
     facts = {**golden_facts(sample, settings), **_facts(findings, settings)}
     return Evidence(measurements=tuple(rows), facts=MappingProxyType(facts))
 
@@ -63,7 +63,7 @@ def _facts(findings: Findings, settings: EvaluationSettings) -> dict[str, object
         facts["flips"] = _flips(findings.flips)
         facts["tests"] = [_test(one) for one in findings.tests]
     if findings.slices:
-        facts["slices"] = [_slice(one) for one in findings.slices]
+        facts["slices"] = [slice_facts(one) for one in findings.slices]
     if findings.groups:
         facts["fairness"] = [_group(one) for one in findings.groups]
         facts["favourable"] = settings.favourable
@@ -103,7 +103,8 @@ def _test(one: PairedTest) -> dict[str, object]:
     }
 
 
-def _slice(one: Slice) -> dict[str, object]:
+def slice_facts(one: Slice) -> dict[str, object]:
+    """One slice, with its state and what is asked of it."""
     return {
         "slice": one.name,
         "rows": one.rows,
@@ -158,12 +159,11 @@ def _measurements(
     found: Mapping[str, Estimate], arm: ArmName, limits: Mapping[str, float]
 ) -> Iterator[Measurement]:
     for name, one in found.items():
-        yield _measurement(name, one, arm, limits.get(name))
+        yield measurement(name, one, arm, limits.get(name))
 
 
-def _measurement(
-    name: str, one: Estimate, arm: ArmName | Literal[""], threshold: float | None
-) -> Measurement:
+def measurement(name: str, one: Estimate, arm: ArmName | Literal[""], threshold: float | None) -> Measurement:
+    """One number with its interval and what it was held against."""
     return Measurement(
         name=name,
         value=one.value,

@@ -9,11 +9,10 @@ from datetime import date
 import numpy as np
 
 from gates.contract import Question
-from gates.evaluation import drift, fairness, slices
+from gates.evaluation import drift, fairness, requirements, slices
 from gates.evaluation.calibration import Calibration, calibrate
 from gates.evaluation.estimates import Estimate
 from gates.evaluation.measures import (
-    SMALLER_IS_BETTER,
     Flips,
     PairedTest,
     Rule,
@@ -182,44 +181,14 @@ def objections(findings: Findings, settings: EvaluationSettings) -> Iterator[Obj
     for name, limit in settings.implausible.items():
         if findings.candidate[name].low > limit:
             yield slices.implausible(name, findings.candidate[name], limit, "of all rows")
-    yield from _bounds(findings, settings)
-    yield from _champion(findings, settings)
+    yield from requirements.floors(findings.candidate, settings.floors.items())
+    yield from requirements.ceilings(findings.candidate, settings.ceilings.items())
+    yield from requirements.margins(findings.differences, settings.margins.items())
+    yield from slices.leaks(findings.slices, settings.implausible)
     yield from slices.objections(findings.slices, settings)
     yield from fairness.objections(findings.groups, settings)
     yield from _slope(findings, settings)
     yield from _drifts(findings, settings)
-
-
-def _bounds(findings: Findings, settings: EvaluationSettings) -> Iterator[Objection]:
-    """Floors and ceilings: the whole interval must lie on the good side."""
-    for name, floor in settings.floors.items():
-        one = findings.candidate[name]
-        if one.value is None or one.low < floor:
-            below = one.value is not None and one.value < floor
-            reason = "below_floor" if below else "not_shown_above_floor"
-            yield fail(reason, f"{said(name, one)}; at least {floor:g} must be shown.")
-    for kind, ceiling in settings.ceilings.items():
-        one = findings.candidate[kind]
-        if one.high > ceiling:
-            above = one.value is not None and one.value > ceiling
-            reason = "above_ceiling" if above else "not_shown_below_ceiling"
-            yield fail(reason, f"{said(kind, one)}; at most {ceiling:g} must be shown.")
-
-
-def _champion(findings: Findings, settings: EvaluationSettings) -> Iterator[Objection]:
-    """Non-inferiority: the interval of the difference must exclude a loss beyond the margin."""
-    if findings.champion is None:
-        return
-    for name, margin in settings.margins.items():
-        one = findings.differences[name]
-        best, worst = (-one.low, -one.high) if name in SMALLER_IS_BETTER else (one.high, one.low)
-        if worst < -margin:
-            reason = "worse_than_champion" if best < -margin else "not_shown_as_good_as_champion"
-            yield fail(
-                reason,
-                f"{said(name, one)} against the champion on the same rows; "
-                f"a loss of more than {margin:g} must be ruled out.",
-            )
 
 
 def _slope(findings: Findings, settings: EvaluationSettings) -> Iterator[Objection]:

@@ -161,7 +161,7 @@ def flips(labels: Bools, candidate: Floats, champion: Floats, threshold: float) 
 def paired_tests(differences: dict[str, Estimate], alpha: float) -> tuple[PairedTest, ...]:
     """A test of each difference, all of them held to ``alpha`` together by Holm's order."""
     found = [(name, one) for name, one in differences.items() if name in _METHODS]
-    p_values = [_p_of_nothing(one) for _, one in found]
+    p_values = [p_of_nothing(one) for _, one in found]
     return tuple(
         PairedTest(
             measure=name,
@@ -174,7 +174,7 @@ def paired_tests(differences: dict[str, Estimate], alpha: float) -> tuple[Paired
     )
 
 
-def _p_of_nothing(difference: Estimate) -> float:
+def p_of_nothing(difference: Estimate) -> float:
     """The p-value of no difference: McNemar's exact one for pairs of decisions."""
     if isinstance(difference.law, Paired):
         return mcnemar(difference.law.gained, difference.law.lost)

@@ -6,9 +6,9 @@ it; any other must not be shown to miss it, at ``alpha`` over all slices and mea
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,35 @@ from gates.evaluation.words import said
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 State = Literal["insufficient", "shown", "not_shown", "missed"]
+
+
+class Wanted(Protocol):
+    """What settings say about slices, whatever is measured in them; hence no one type of measures' names."""
+
+    @property
+    def alpha(self) -> float:
+        """What an interval's two sides together may err with."""
+        ...
+
+    @property
+    def slice_minimum_rows(self) -> int:
+        """Fewer are insufficient."""
+        ...
+
+    @property
+    def slice_floors(self) -> Mapping[Any, float]:
+        """Measure -> the least it may be."""
+        ...
+
+    @property
+    def slice_margins(self) -> Mapping[Any, float]:
+        """Measure -> the loss that is borne."""
+        ...
+
+    @property
+    def required_slices(self) -> tuple[str, ...]:
+        """Names."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +88,8 @@ class Slice:
 
     name: str
     rows: int
-    positives: int
+    positives: int | None
+    """Rows labelled 1; None where there are no labels."""
     required: bool
     candidate: Mapping[str, Estimate] = field(default_factory=dict)
     """Empty where the slice is insufficient."""
@@ -84,7 +114,18 @@ def look(sample: Sample, scores: Scores, rule: Rule, settings: EvaluationSetting
         for grouping in (sample.groupings[column],)
         for name in grouping.names
     ]
-    return tuple(_judged([*found, *_absent(sample, settings)], settings))
+    known = [name for grouping in sample.groupings.values() for name in grouping.names]
+    return judged(found, known, settings)
+
+
+def judged(found: Sequence[Slice], known: Collection[str], settings: Wanted) -> tuple[Slice, ...]:
+    """The slices with what is asked of them, and the required ones that are not even known by name."""
+    absent = [
+        Slice(name=name, rows=0, positives=None, required=True)
+        for name in settings.required_slices
+        if name not in known
+    ]
+    return tuple(_judged([*found, *absent], settings))
 
 
 def is_sufficient(rows: int, positives: int, settings: EvaluationSettings) -> bool:
@@ -98,16 +139,16 @@ def _slice(
 ) -> Slice:
     known = labels[rows]
     required = name in settings.required_slices
-    bare = Slice(name=name, rows=len(known), positives=int(known.sum()), required=required)
-    if not is_sufficient(bare.rows, bare.positives, settings):
-        return bare
+    count, positives = len(known), int(known.sum())
+    if not is_sufficient(count, positives, settings):
+        return Slice(name=name, rows=count, positives=positives, required=required)
     area = "pr_auc" in (*settings.slice_floors, *settings.slice_margins, *settings.implausible)
     new = scores.candidate[rows]
     old = None if scores.stable is None else scores.stable[rows]
     return Slice(
         name=name,
-        rows=bare.rows,
-        positives=bare.positives,
+        rows=count,
+        positives=positives,
         required=required,
         candidate=measure(known, new, rule, pr_auc=area),
         champion={} if old is None else measure(known, old, rule, pr_auc=area),
@@ -115,14 +156,7 @@ def _slice(
     )
 
 
-def _absent(sample: Sample, settings: EvaluationSettings) -> Iterator[Slice]:
-    known = {name for grouping in sample.groupings.values() for name in grouping.names}
-    for name in settings.required_slices:
-        if name not in known:
-            yield Slice(name=name, rows=0, positives=0, required=True)
-
-
-def _judged(found: list[Slice], settings: EvaluationSettings) -> Iterator[Slice]:
+def _judged(found: list[Slice], settings: Wanted) -> Iterator[Slice]:
     """The slices with their needs, whose p-values know of one another."""
     asked = [(one, *wanted) for one in found for wanted in _wanted(one, settings)]
     adjusted = holm([_p_of_missing(kind, name, limit, one) for _, kind, name, limit, one in asked])
@@ -135,7 +169,7 @@ def _judged(found: list[Slice], settings: EvaluationSettings) -> Iterator[Slice]
 
 
 def _wanted(
-    one: Slice, settings: EvaluationSettings
+    one: Slice, settings: Wanted
 ) -> Iterator[tuple[Literal["floor", "margin"], str, float, Estimate]]:
     for name, floor in settings.slice_floors.items():
         if name in one.candidate:
@@ -153,22 +187,27 @@ def _p_of_missing(kind: str, name: str, limit: float, one: Estimate) -> float:
     return p_value(one.law, edge) if beyond else 1.0
 
 
-def objections(slices: tuple[Slice, ...], settings: EvaluationSettings) -> Iterator[Objection]:
+def objections(slices: tuple[Slice, ...], settings: Wanted) -> Iterator[Objection]:
     """What the slices have against the candidate."""
     for one in slices:
         if one.state == "insufficient" and one.required:
+            labelled = "" if one.positives is None else f", {one.positives} of them labelled 1"
             yield unknown(
                 "slice_insufficient",
-                f"{one.name} has {one.rows} rows, {one.positives} of them labelled 1; at least "
-                f"{settings.slice_minimum_rows} are needed and {settings.slice_minimum_per_label} of either "
-                "label, and this slice is required.",
+                f"{one.name} has {one.rows} rows{labelled}; a required slice needs "
+                f"{settings.slice_minimum_rows} at least, and enough of either label.",
             )
-        for name, limit in settings.implausible.items():
-            if name in one.candidate and one.candidate[name].low > limit:
-                yield implausible(name, one.candidate[name], limit, f"in {one.name}")
         for need in one.needs:
             if need.state == "missed" or (one.required and need.state == "not_shown"):
                 yield _missed(one, need)
+
+
+def leaks(slices: tuple[Slice, ...], limits: Mapping[Any, float]) -> Iterator[Objection]:
+    """Slices in which the candidate is better than anybody can be."""
+    for one in slices:
+        for name, limit in limits.items():
+            if name in one.candidate and one.candidate[name].low > limit:
+                yield implausible(name, one.candidate[name], limit, f"in {one.name}")
 
 
 def implausible(name: str, one: Estimate, limit: float, where: str) -> Objection:

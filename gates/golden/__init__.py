@@ -9,7 +9,7 @@ therefore answers FAIL, not UNKNOWN, to everything :class:`GoldenRefused` says.
 
 from __future__ import annotations
 
-from gates.golden.places import Artifacts, Pin, Repository, open_table
+from gates.golden.places import Artifacts, Pin, Repository, open_pinned, open_table
 from gates.golden.table import Batch, GoldenRefused, ParquetMissing, Table
 from gates.golden.whole import Golden, read_golden
 
@@ -22,6 +22,7 @@ __all__ = [
     "Pin",
     "Repository",
     "Table",
+    "open_pinned",
     "open_table",
     "read_golden",
 ]

@@ -66,26 +66,19 @@ def check_pin(key: str, place: str, sha256: str) -> None:
 
 
 @contextlib.contextmanager
-def open_table(
-    pin: Pin,
-    *,
-    at: str,
-    maximum_rows: int,
-    repository: Repository,
-    artifacts: Artifacts | None = None,
-) -> Iterator[Table]:
-    """A table, CSV or Parquet by its first bytes, for as long as the context lasts.
+def open_pinned(
+    pin: Pin, *, at: str, repository: Repository, artifacts: Artifacts | None = None
+) -> Iterator[tuple[BinaryIO, str, str]]:
+    """A file at its beginning, its sha256, and its place in words; for as long as the context lasts.
 
     Args:
-        pin: the table.
-        at: the commit, for a table of the repository.
-        maximum_rows: more rows are refused.
+        pin: the file.
+        at: the commit, for a file of the repository.
         repository: where a path is read from; what it raises passes through.
         artifacts: where an address is fetched from; what it raises passes through.
 
     Raises:
-        GoldenRefused: with the reason ``<what>_missing``, ``<what>_differs`` or ``<what>_invalid``.
-        ParquetMissing: it is Parquet and pyarrow is not installed.
+        GoldenRefused: with the reason ``<what>_missing`` or ``<what>_differs``.
     """
     with contextlib.ExitStack() as stack:
         if _URI.fullmatch(pin.place) and artifacts is not None:
@@ -99,6 +92,33 @@ def open_table(
                 f"{where} has the sha256 {found}, but {pin.sha256} is pinned: "
                 "restore the file, or have the new one reviewed and pin it.",
             )
+        file.seek(0)
+        yield file, found, where
+
+
+@contextlib.contextmanager
+def open_table(
+    pin: Pin,
+    *,
+    at: str,
+    maximum_rows: int,
+    repository: Repository,
+    artifacts: Artifacts | None = None,
+) -> Iterator[Table]:
+    """A table, CSV or Parquet by its first bytes, opened as :func:`open_pinned` does.
+
+    Args:
+        pin: the table.
+        at: the commit.
+        maximum_rows: more rows are refused.
+        repository: where a path is read from.
+        artifacts: where an address is fetched from.
+
+    Raises:
+        GoldenRefused: with the reason ``<what>_missing``, ``<what>_differs`` or ``<what>_invalid``.
+        ParquetMissing: it is Parquet and pyarrow is not installed.
+    """
+    with open_pinned(pin, at=at, repository=repository, artifacts=artifacts) as (file, found, where):
         yield _Refusing(pin.what, where, file, found, maximum_rows)
 
 
@@ -131,7 +151,6 @@ class _Refusing:
         self.sha256 = sha256
         self._what = what
         self._where = where
-        file.seek(0)
         kind = ParquetTable if file.read(len(MAGIC)) == MAGIC else CsvTable
         file.seek(0)
         with self._named():
