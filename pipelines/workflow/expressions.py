@@ -357,6 +357,8 @@ def _piped(left: Node, right: Node) -> Node:
 
 def _number(word: str) -> int | float:
     plain = word.replace("_", "")
+    if len(plain) > 40:
+        raise BadExpression(f"holds the number {plain[:40]}…, which is too long")
     if re.fullmatch("0[xXbBoO].*", plain):
         return int(plain, 0)
     return int(plain) if plain.isdigit() else float(plain)
