@@ -39,6 +39,7 @@ CODES = {"done": 0, "refused": 4, "unknown": 5, "not_yet": 75}
 @click.option("--workflow", envvar="LOCKGATE_WORKFLOW", default="", metavar="NAME", help="Who drives.")
 @click.option("--template", default="", metavar="NAME", help="start: what the workflow was made from.")
 @click.option("--outputs", type=click.Path(path_type=Path), help="A folder for what came of it, as files.")
+@click.option("--message", type=click.Path(path_type=Path), help="A file that is there, for the sentence.")
 def step(
     session: Session,
     name: str,
@@ -48,6 +49,7 @@ def step(
     workflow: str,
     template: str,
     outputs: Path | None,
+    message: Path | None,
     **form: str,
 ) -> int:
     """Run one stage of a promotion, if it is its turn: what each task of a workflow calls.
@@ -58,7 +60,7 @@ def step(
     from pipelines.cli.form import Form, given
     from pipelines.errors import LockgateError
 
-    told = _Told(session, name, outputs)
+    told = _Told(session, name, outputs, message)
     try:
         if name == "start":
             return _start(session, Form(promotion=promotion, **form), workflow, template, told)
@@ -73,11 +75,14 @@ def step(
 class _Told:
     """Says what came of a step: in words, as JSON, as files."""
 
-    def __init__(self, session: Session, name: str, folder: Path | None) -> None:
-        self._session, self._name, self._folder = session, name, folder
+    def __init__(self, session: Session, name: str, folder: Path | None, message: Path | None) -> None:
+        """``message``: written only where it is there already, as Kubernetes' file for a pod's message is."""
+        self._session, self._name, self._folder, self._message = session, name, folder, message
 
     def write(self, **texts: str) -> None:
         """Each text into a file of its name, where a folder was given."""
+        if "sentence" in texts and self._message is not None and self._message.exists():
+            self._message.write_text(texts["sentence"], "utf-8")
         if self._folder is None:
             return
         self._folder.mkdir(parents=True, exist_ok=True)

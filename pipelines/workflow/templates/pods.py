@@ -6,6 +6,7 @@ and the rendered files have to agree on them.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -42,6 +43,8 @@ PART_OF = "lockgate.dev/part-of"
 
 USER = 65532
 TMP, CLONES, OUTPUTS = "/tmp", "/var/cache/lockgate", "/tmp/lockgate"  # noqa: S108 - a volume of the pod's own
+MESSAGE = "/dev/termination-log"
+"""What stands here is shown as the pod's message, and by Argo as the task's."""
 GIT_TOKEN = "LOCKGATE_GIT_TOKEN"  # noqa: S105 - the variable's name
 
 NOT_YET, COULD_NOT_TELL, NO_CODE = 75, 5, -1
@@ -231,6 +234,17 @@ def _locked_down() -> m.SecurityContext:
         run_as_non_root=True,
         capabilities=m.Capabilities(drop=["ALL"]),
     )
+
+
+def executor_patch() -> str:
+    """What Argo's own containers in a pod lack, without which no namespace that is ``restricted`` takes it."""
+    context = _locked_down().model_dump(by_alias=True, exclude_none=True)
+    resources = {
+        "requests": {"cpu": "10m", "memory": "64Mi"},
+        "limits": {"cpu": "500m", "memory": "256Mi"},
+    }
+    argo = [{"name": name, "securityContext": context, "resources": resources} for name in ("init", "wait")]
+    return json.dumps({"initContainers": argo[:1], "containers": argo[1:]})
 
 
 def run_as() -> m.PodSecurityContext:

@@ -14,9 +14,11 @@ from pipelines.workflow.templates.pods import (
     ACCOUNT,
     EXECUTOR,
     LARGE,
+    MESSAGE,
     OUTPUTS,
     PART_OF,
     Pods,
+    executor_patch,
     run_as,
 )
 
@@ -67,6 +69,7 @@ def common() -> dict[str, Any]:
         "automount_service_account_token": False,
         "executor": m.ExecutorConfig(service_account_name=EXECUTOR),
         "security_context": run_as(),
+        "pod_spec_patch": executor_patch(),
         "pod_gc": m.PodGC(strategy="OnPodCompletion", delete_delay_duration="10m"),
         "pod_metadata": m.Metadata(labels={PART_OF: "promotions"}),
     }
@@ -178,7 +181,8 @@ def _templates(pods: Pods, tasks: Sequence[graph.Task], template: str) -> None:
 
 
 def _words(name: str, *options: str) -> list[str]:
-    return ["step", name, *options, "--workflow={{workflow.name}}", f"--outputs={OUTPUTS}"]
+    who = "--workflow={{workflow.name}}"
+    return ["step", name, *options, who, f"--outputs={OUTPUTS}", f"--message={MESSAGE}"]
 
 
 def _given(name: str) -> str:
