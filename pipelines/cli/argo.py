@@ -81,12 +81,11 @@ def take_up(session: Session, workflows: Workflows, state: State) -> Workflow:
     Raises:
         Refused: the server does not take it.
     """
-    from pipelines.sweeping.actions import Pace, another
+    from pipelines.sweeping.actions import Pace, another, of
     from pipelines.sweeping.sweeper import submit
 
-    for one in workflows.alive():
-        if one.promotion == state.promotion:
-            return one
+    if alive := of(state, workflows.alive()):
+        return alive[-1]
     now, pace = session.desktop.clock.now(), Pace(apart_seconds=0.0)
     made, sentence = submit(workflows, state, another(state, "somebody asked for it"), now, pace)
     if made is None:

@@ -7,7 +7,7 @@ Pure. Nothing here makes a promotion rise: to let a workflow go on means that it
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -94,6 +94,15 @@ class GiveUp:
 
 
 Action = Answer | Tell | End | Delete | Submit | RollBack | GiveUp
+
+
+def of(state: State, workflows: Iterable[Workflow]) -> tuple[Workflow, ...]:
+    """The workflows of one promotion among others.
+
+    One that has just taken it on is in its journal before the workflow itself says so.
+    """
+    driver = state.driven.workflow if state.driven is not None else ""
+    return tuple(one for one in workflows if one.promotion == state.promotion or one.name == driver != "")
 
 
 def needs_pod(state: State, stage: Stage) -> bool:

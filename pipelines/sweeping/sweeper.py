@@ -8,8 +8,7 @@ has to go back goes back all the same: that needs Git and Argo CD alone.
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import assert_never
@@ -39,6 +38,7 @@ from pipelines.sweeping.actions import (
     actions,
     is_idle,
     needs_pod,
+    of,
     workflow_name,
 )
 
@@ -94,7 +94,8 @@ class Sweeper:
         deeds: list[Deed] = []
         alive = self._alive(deeds)
         states = {state.promotion: state for state in self._open(deeds)}
-        for promotion in {*(alive or ()), *states}:
+        moved = {one.promotion for one in alive or () if one.promotion}
+        for promotion in sorted(moved | states.keys()):
             if (deed := self._one(promotion, states.get(promotion), alive)) is not None:
                 deeds.append(deed)
         after = self._client.calls if self._client else 0
@@ -109,7 +110,7 @@ class Sweeper:
             CouldNotTell, Refused, InvalidInput: Argo cannot be asked, or does not do it.
         """
         client = self._made()
-        mine = [one for one in client.alive() if one.promotion == state.promotion]
+        mine = of(state, client.alive())
         wanted = actions(state, move, mine, self.clock.now(), self.pace)
         on_argo = [one for one in wanted if not isinstance(one, RollBack | GiveUp)]
         return tuple(self._on_argo(client, state, one) for one in on_argo if not isinstance(one, Tell))
@@ -121,45 +122,37 @@ class Sweeper:
             self._client = self.workflows()
         return self._client
 
-    def _alive(self, deeds: list[Deed]) -> Mapping[str, Sequence[Workflow]] | None:
-        """Promotion -> its living workflows; None when Argo cannot be asked."""
-        found: dict[str, list[Workflow]] = defaultdict(list)
+    def _alive(self, deeds: list[Deed]) -> Sequence[Workflow] | None:
+        """Every living workflow; None when Argo cannot be asked."""
         try:
-            for one in self._made().alive():
-                if one.promotion:
-                    found[one.promotion].append(one)
+            return self._made().alive()
         except LockgateError as error:
             deeds.append(Deed(promotion="", sentence=f"Argo cannot be asked: {error}", good=False))
             return None
-        return found
 
     def _open(self, deeds: list[Deed]) -> Iterator[State]:
         for promotion in self.journals.promotions():
             try:
                 text = self.journals.read(promotion)
                 state = None if _is_over(text) else fold(decode(promotion, text))
-            except LockgateError as error:
-                deeds.append(Deed(promotion=promotion, sentence=str(error), good=False))
+            except Exception as error:  # also a journal that a newer lockgate wrote: the others are read
+                deeds.append(_trouble(promotion, error))
                 continue
             if state is not None and state.ended is None:
                 yield state
 
     # ------------------------------------------------------------------------ one promotion
 
-    def _one(
-        self, promotion: str, state: State | None, alive: Mapping[str, Sequence[Workflow]] | None
-    ) -> Deed | None:
-        mine = None if alive is None else alive.get(promotion, ())
+    def _one(self, promotion: str, state: State | None, alive: Sequence[Workflow] | None) -> Deed | None:
         try:
             state = state or fold(decode(promotion, self.journals.read(promotion)))
-            done = list(self._looked_after(state, mine)) if state is not None else []
+            if state is None:
+                return None
+            done = list(self._looked_after(state, None if alive is None else of(state, alive)))
         except JournalMoved:
             return None  # somebody moves it this very moment
-        except LockgateError as error:
-            return Deed(promotion=promotion, sentence=str(error), good=False)
         except Exception as error:  # whatever it is, the others are looked after
-            log.exception("sweeping failed", promotion=promotion)
-            return Deed(promotion=promotion, sentence=f"{type(error).__name__}: {error}", good=False)
+            return _trouble(promotion, error)
         return Deed(promotion=promotion, sentence="; ".join(done)) if done else None
 
     def _looked_after(self, state: State, mine: Sequence[Workflow] | None) -> Iterator[str]:
@@ -282,6 +275,13 @@ def _give_up(assignment: Assignment, state: State, sentence: str) -> str:
     )
     assignment.recorder.add(wait)
     return sentence
+
+
+def _trouble(promotion: str, error: Exception) -> Deed:
+    if isinstance(error, LockgateError):
+        return Deed(promotion=promotion, sentence=str(error), good=False)
+    log.exception("sweeping failed", promotion=promotion)
+    return Deed(promotion=promotion, sentence=f"{type(error).__name__}: {error}", good=False)
 
 
 def _by_argo(state: State) -> bool:

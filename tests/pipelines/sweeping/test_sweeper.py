@@ -208,6 +208,18 @@ def test_a_lost_workflow_is_followed_by_one_however_many_look(sweeping: Sweeping
     assert list(sweeping.server.cluster.workflows) == [again]
 
 
+def test_a_workflow_whose_first_step_has_not_ended_is_not_taken_for_lost(sweeping: Sweeping) -> None:
+    """The journal names it before the workflow can say which promotion it began."""
+    sweeping.told(TAKEN, *MERGED, WATCHED, after=600)
+    sweeping.pods.held.set()
+    assert (
+        client(sweeping.server).submit("promote-regulated", {"model": "fraud-scorer"}, name=NAME) is not None
+    )
+
+    assert sweeping.said() == []
+    assert list(sweeping.server.cluster.workflows) == [NAME]
+
+
 def test_a_workflow_that_died_before_it_began_is_followed_by_the_next_one(sweeping: Sweeping) -> None:
     """Not at once; and when all of them died there is nothing more to be tried for now."""
     case = sweeping.told(TAKEN, *JUDGED, after=600)
