@@ -1,0 +1,151 @@
+"""Promotions driven by Argo Workflows, with the templates as they are rendered, on the loopback server.
+
+Aspects: a good version to 100 % through every way in which a workflow can be lost on the way, a bad one to 0.
+Left out: a real controller (tests/live), what the sweeper makes of single states (tests/pipelines/sweeping).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipelines.ports import Workflow, WorkflowNode
+from pipelines.rehearsal.processes import wait_until
+from pipelines.rehearsal.training import Faults
+from pipelines.spec.types import Version
+from pipelines.sweeping.actions import workflow_name
+from tests.argos import by_hand
+from tests.commands import Shell
+from tests.stories.argo import Harbour, harbour, until
+from tests.stories.telling import Story, Told
+from tests.stories.town import MODEL
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+@pytest.fixture
+def port(story: Story, tmp_path: Path) -> Iterator[Harbour]:
+    """Argo beside the story's town, under its quick rules with a change."""
+    story.town.write_rules(approval={}, shares=[50, 100])
+    with harbour(story.town, tmp_path / "argo") as made:
+        yield made
+
+
+ASK = ("promote", MODEL, "--to", "prod", "--driver", "argo", "--reason", "recall", "--requested-by", "dana")
+
+
+def wanted(port: Harbour, faults: Faults | None = None, like: str = "v2") -> Version:
+    """Dana writes a new version into release.yaml on main."""
+    town = port.town
+    candidate = town.version(faults, like=like)
+    path = f"models/{MODEL}/release.yaml"
+    release = yaml.safe_load(town.git("oscar").read(path, "main") or "")
+    release["version"] = candidate.model_dump(exclude_none=True)
+    town.push("dana", "main", {path: yaml.safe_dump(release, sort_keys=False)}, subject=candidate.label)
+    return candidate
+
+
+def begun(port: Harbour, workflow: str) -> str:
+    """The promotion that a workflow moves, as soon as its first step said which."""
+
+    def said() -> str:
+        found = port.argo().look(workflow)
+        return found.promotion if found is not None else ""
+
+    return wait_until("the workflow began a promotion", said, seconds=40)
+
+
+def waiting(port: Harbour, promotion: str, task: str) -> tuple[Workflow, WorkflowNode] | None:
+    """The living workflow of a promotion and its node, where it waits there now."""
+    for workflow in port.argo().alive():
+        for node in workflow.nodes:
+            if (workflow.promotion, node.task, node.waits) == (promotion, task, True):
+                return workflow, node
+    return None
+
+
+def test_a_good_version_goes_to_100_however_its_workflow_is_lost(story: Story, port: Harbour) -> None:
+    """Resumed by hand without and with a selector, terminated, deleted: each time another one takes it up."""
+    candidate, shell, sweeper = wanted(port), Shell(port.environment), port.sweeper()
+    first, second = shell(*ASK), shell(*ASK)
+    assert (first.code, second.code) == (0, 0), first.err + second.err
+    names = [one.out.splitlines()[-1] for one in (first, second)]
+    promotion = begun(port, names[0])
+    assert begun(port, names[1]) == promotion, "asked twice, one promotion began"
+    story.told.append(Told(port.town, promotion, candidate, port.desktop()))
+    assert shell("hold", promotion, "--person", "oscar", "--reason", "a look first").code == 0
+
+    def comes_to(task: str, *, sweeping: bool = True) -> tuple[Workflow, WorkflowNode]:
+        if sweeping:
+            until(port, sweeper, f"it waits at {task}", lambda: waiting(port, promotion, task), seconds=60)
+        return wait_until(task, lambda: waiting(port, promotion, task), seconds=60)
+
+    at_review, _ = comes_to("review")
+    until(port, sweeper, "one workflow is left", lambda: len(port.argo().alive()) == 1, seconds=20)
+    by_hand(port.server, "PUT", f"workflows/lockgate/{at_review.name}/resume")
+    over = wait_until("it ends", lambda: ended(port, at_review.name), seconds=30)
+    assert over.phase == "Failed", "a click promotes nothing, and rolls nothing back"
+    assert port.state(promotion).rollback is None
+
+    again, _ = comes_to("review")
+    assert again.name == workflow_name(promotion, 2)
+    said = shell("resume", promotion, "--person", "oscar")
+    assert (said.code, "let it go on past review" in said.out) == (0, True), said.out + said.err
+
+    baking, _ = comes_to("bake-50", sweeping=False)
+    by_hand(port.server, "PUT", f"workflows/lockgate/{baking.name}/terminate")
+    caught_up, _ = comes_to("review", sweeping=True)
+    by_hand(port.server, "DELETE", f"workflows/lockgate/{caught_up.name}")
+
+    asking, _ = comes_to("approval")
+    selector = {"nodeFieldSelector": "displayName=approval"}
+    by_hand(port.server, "PUT", f"workflows/lockgate/{asking.name}/resume", **selector)
+    until(port, sweeper, "it is replaced", lambda: port.argo().look(asking.name) is None, seconds=20)
+    asking, _ = comes_to("approval")
+    until(port, sweeper, "it says why", lambda: waiting(port, promotion, "approval")[1].message, seconds=20)
+    shown = shell("status", promotion)
+    state = port.state(promotion)
+    assert waiting(port, promotion, "approval")[1].message == state.waits["approve"].sentence
+    assert f"moved by workflow {asking.name}, Running at approval" in shown.out
+
+    port.town.approve(state.change.number)
+    until(port, sweeper, "it ends", lambda: port.state(promotion).ended, seconds=60)
+    state = port.state(promotion)
+    assert state.ended.outcome == "promoted"
+    assert wait_until("it ends", lambda: ended(port, asking.name), seconds=30).phase == "Succeeded"
+    assert {line.by.partition(":")[0] for line in story.told[0].lines} == {"person", "engine"}
+    assert all("engine:argo:" in line.by for line in story.told[0].lines if line.by.startswith("engine"))
+    assert sweeper.sweep().deeds == ()
+    story.holds()
+
+
+def ended(port: Harbour, name: str) -> Workflow | None:
+    """A workflow, once it has ended."""
+    found = port.argo().look(name)
+    return found if found is not None and not found.alive else None
+
+
+def test_a_bad_version_goes_back_to_0_and_the_workflow_is_red(story: Story, port: Harbour) -> None:
+    """Whoever waits for it is told no, with the reason in the journal and in Argo."""
+    candidate, sweeper = wanted(port, Faults(error_percent=30.0)), port.sweeper()
+    with ThreadPoolExecutor(1) as elsewhere:
+        asked = elsewhere.submit(Shell(port.environment), *ASK, "--wait")
+        until(port, sweeper, "it is told no", asked.done, seconds=90)
+        ran = asked.result()
+
+    assert ran.code == 4, ran.out + ran.err
+    (promotion,) = {one.promotion for one in map(port.argo().look, port.server.cluster.workflows) if one}
+    story.told.append(Told(port.town, promotion, candidate, port.desktop()))
+    state = port.state(promotion)
+    assert state.ended is not None
+    assert (state.ended.outcome, state.share_percent) == ("rolled_back", 0)
+    (name,) = port.server.cluster.workflows
+    over = wait_until("it ends", lambda: ended(port, name), seconds=30)
+    assert over.phase == "Failed"
+    assert next(node.answer for node in over.nodes if node.task == "bake-50") == "stop"
+    assert next(node.phase for node in over.nodes if node.task == "roll-back") == "Succeeded"
+    story.holds(erring=True)
