@@ -237,7 +237,7 @@ def _locked_down() -> m.SecurityContext:
 
 
 def executor_patch() -> str:
-    """What Argo's own containers in a pod lack, without which no namespace that is ``restricted`` takes it."""
+    """What Argo's own containers in a pod lack; a namespace that is ``restricted`` takes none without it."""
     context = _locked_down().model_dump(by_alias=True, exclude_none=True)
     resources = {
         "requests": {"cpu": "10m", "memory": "64Mi"},
