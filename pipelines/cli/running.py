@@ -27,7 +27,7 @@ from pipelines.workflow.running.view import tree
 
 if TYPE_CHECKING:
     from pipelines.ports import Clock
-    from pipelines.workflow.running.nodes import Node, Output
+    from pipelines.workflow.running.nodes import Launch, Node, Output
 
 FAILED = 4
 
@@ -238,7 +238,7 @@ def _dry(session: Session, one: Run, asked: Asked, now: datetime) -> int:
         ready = one.ready(now)
         for launch in ready:
             steps.append({"node": launch.display_name, "image": launch.image, "command": launch.command})
-            one.finished(launch.node, now, exit_code=0, outputs=_defaults(one, launch.node))
+            one.finished(launch.node, now, exit_code=0, outputs=_written(one, launch, asked))
         for node in [node for node in one.nodes.values() if node.is_suspended and not ready]:
             given = asked.answers.get(node.display_name)
             values = {out.name: given or out.default or "" for out in node.outputs if out.value is None}
@@ -261,8 +261,14 @@ def _ended_dry(session: Session, one: Run) -> int:
     return 0 if one.phase == "Succeeded" else FAILED
 
 
-def _defaults(one: Run, node: str) -> dict[str, str]:
-    """A value for every output that has no default, so that what follows can be seen."""
-    found = one.node(node)
-    template = one.workflow.templates.get((found.template_home, found.template)) if found else None
-    return {out.name: f"<{out.name}>" for out in template.outputs if out.default is None} if template else {}
+def _written(one: Run, launch: Launch, asked: Asked) -> dict[str, str]:
+    """What a container is taken to have written: as answered, else a word for each output without default."""
+    task = launch.display_name.partition("(")[0]
+    node = one.node(launch.node)
+    template = one.workflow.templates[node.template_home, node.template] if node else None
+    found: dict[str, str] = {}
+    for output in template.outputs if template else ():
+        name = f"{task}.{output.name}"
+        if name in asked.answers or output.default is None:
+            found[output.name] = asked.answers.get(name, f"<{output.name}>")
+    return found

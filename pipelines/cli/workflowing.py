@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -40,14 +41,20 @@ def lint(session: Session, paths: tuple[Path, ...]) -> int:
         session.data("workflow.lint", {**body, "problems": problems})
     for finding in linted.findings:
         session.out(str(finding))
-    for skipped in linted.skipped:
-        session.say(f"{skipped} is no manifest of Argo Workflows, and passed over")
+    if linted.skipped:
+        session.say(f"passed over, no manifests of Argo Workflows: {_counted(linted.skipped)}")
     for note in linted.notes:
         session.say(note)
     found = len(linted.findings)
     told = f"{found} problem{'s' if found != 1 else ''}" if found else "no problem"
     session.say(f"{len(linted.checked)} manifests: {told}")
     return INVALID if found else 0
+
+
+def _counted(skipped: Sequence[str]) -> str:
+    """The kinds of documents, each with how many there are."""
+    kinds = Counter(one.split(": ", 1)[1].split()[0] for one in skipped)
+    return ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items()))
 
 
 def _texts(paths: Sequence[Path]) -> dict[str, str]:
@@ -74,7 +81,10 @@ def _texts(paths: Sequence[Path]) -> dict[str, str]:
 @click.option("-p", "parameters", multiple=True, metavar="NAME=VALUE", help="The value of a parameter.")
 @click.option("--entrypoint", default="", metavar="NAME", help="The template to begin with.")
 @click.option("--dry-run", is_flag=True, help="Print what would be started; start nothing.")
-@click.option("--answer", "answers", multiple=True, metavar="NODE=VALUE", help="What a suspended node gets.")
+@click.option(
+    "--answer", "answers", multiple=True, metavar="NODE=VALUE",
+    help="What a suspended node gets; in a dry run also NODE.OUTPUT=VALUE, what a container writes.",
+)  # fmt: skip
 @click.option("--yes", is_flag=True, help="Give suspended nodes their defaults instead of asking.")
 @click.option(
     "--exec-map", "programs", multiple=True, metavar="WORD=PROGRAM", help="Run PROGRAM for the command WORD."

@@ -144,7 +144,7 @@ class Run:
             now: the present instant.
             exit_code: None when there is none: it was deleted, evicted, or never started.
             outputs: what stood in the files of its output parameters.
-            message: more about it.
+            message: what it left as its last words; shown only where it did not succeed.
         """
         board, found = self._board, self._board.by_id(node)
         board.now = now
@@ -155,13 +155,13 @@ class Run:
         if exit_code is None:
             board.change(found, phase="Error", message=message or "pod deleted", outputs=made)
         elif exit_code != 0:
-            said = f"main: {message or 'Error'} (exit code {exit_code})"
+            said = f"main: Error (exit code {exit_code}){f': {message}' if message else ''}"
             board.change(found, phase="Failed", message=said, outputs=made, exit_code=exit_code)
         elif lacking:
             said = f"failed to get output parameters: {', '.join(lacking)} not written"
             board.change(found, phase="Error", message=said, outputs=made, exit_code=0)
         else:
-            board.change(found, phase="Succeeded", message=message, outputs=made, exit_code=0)
+            board.change(found, phase="Succeeded", outputs=made, exit_code=0)
         self.advance(now)
 
     def given_up(self) -> set[str]:

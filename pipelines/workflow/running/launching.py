@@ -50,6 +50,8 @@ def launch(
         ),
         working_dir=str(container.get("workingDir", "")),
         outputs=tuple((one.name, one.path) for one in template.outputs if one.path),
+        message_path=str(container.get("terminationMessagePath") or "/dev/termination-log"),
+        message_from_logs=container.get("terminationMessagePolicy") == "FallbackToLogsOnError",
         scratch=tuple(path for path, kind in folders.items() if kind == _EMPTY),
         mounts=tuple(path for path, kind in folders.items() if kind != _EMPTY),
         deadline=_sooner(deadline, _timeout(node, body, variables)),

@@ -137,6 +137,10 @@ class Launch:
     working_dir: str = ""
     outputs: tuple[tuple[str, str], ...] = ()
     """Output parameters and the file each is read from."""
+    message_path: str = "/dev/termination-log"
+    """The file its last words are read from."""
+    message_from_logs: bool = False
+    """Whether the end of its output stands in for them when it failed and left none."""
     scratch: tuple[str, ...] = ()
     """Where the pod would have empty folders of its own."""
     mounts: tuple[str, ...] = ()

@@ -6,9 +6,11 @@ here; where such a path stands in a command or a variable, it is replaced by its
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +22,8 @@ from pipelines.workflow.running.spec import Template, Workflow, reached
 
 END_SECONDS = 10.0
 """How long a process that is to end may take, before it is killed."""
+MESSAGE_CHARACTERS, LOG_CHARACTERS, LOG_LINES = 4096, 2048, 80
+"""What Kubernetes keeps of a container's last words, and of its output in their place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,10 +54,11 @@ class Process:
         self.launch = launch
         self.root = machine.folder / f"{len(list(machine.folder.iterdir())):03}-{_safe(launch.display_name)}"
         self.root.mkdir(parents=True)
-        own = [*launch.scratch, *(path for _, path in launch.outputs)]
+        files = [launch.message_path, *(path for _, path in launch.outputs)]
+        own = [*launch.scratch, *files]
         for path in launch.scratch:
             self._place(path).mkdir(parents=True, exist_ok=True)
-        for _, path in launch.outputs:
+        for path in files:
             self._place(path).parent.mkdir(parents=True, exist_ok=True)
         words = [moved(word, own, self.root) for word in launch.command]
         words[0] = machine.program(launch.command[0]) or words[0]
@@ -85,22 +90,30 @@ class Process:
                 found[name] = place.read_text("utf-8", errors="replace")
         return found
 
+    def message(self) -> str:
+        """Its last words, cut as Kubernetes cuts them; for one that failed, else the end of its output."""
+        place = self._place(self.launch.message_path)
+        if place.is_file() and (
+            said := place.read_text("utf-8", errors="replace")[:MESSAGE_CHARACTERS].strip()
+        ):
+            return said
+        if not self.launch.message_from_logs or self.exit_code() == 0:
+            return ""
+        return "\n".join(self.output()[-LOG_LINES:])[-LOG_CHARACTERS:].strip()
+
     def output(self) -> list[str]:
         """The lines it wrote."""
         return self.log.read_text("utf-8", errors="replace").splitlines()
 
     def end(self) -> None:
         """End it and all it started: asked first, killed if that does not help."""
-        for number in (15, 9):
+        for number in (signal.SIGTERM, signal.SIGKILL):  # the second also for what outlived the first
             try:
                 os.killpg(self._process.pid, number)
             except ProcessLookupError:
                 return
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(END_SECONDS)
-            except subprocess.TimeoutExpired:
-                continue
-            return
 
 
 def _safe(name: str) -> str:

@@ -88,7 +88,8 @@ class Runner:
             elif code is None:
                 continue
             del self._processes[node]
-            self.run.finished(node, self._clock.now(), exit_code=code, outputs=process.outputs())
+            outputs, message = process.outputs(), process.message()
+            self.run.finished(node, self._clock.now(), exit_code=code, outputs=outputs, message=message)
             self._tell({node: process.output()})
 
     def _answer(self) -> None:

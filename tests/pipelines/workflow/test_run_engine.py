@@ -104,7 +104,8 @@ def test_a_container_is_launched_with_its_words_and_ends_the_workflow() -> None:
     assert (launch.command, launch.image) == (("say", "a b & co", "b"), "img")
     assert run.phase == "Running"
     assert run.ready(NOW) == []
-    run.finished(launch.node, NOW, exit_code=0)
+    run.finished(launch.node, NOW, exit_code=0, message="not shown")
+    assert run.message == ""
     assert (run.phase, run.nodes["wf"].phase) == ("Succeeded", "Succeeded")
 
 

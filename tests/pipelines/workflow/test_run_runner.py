@@ -156,6 +156,8 @@ def test_a_dry_run_starts_nothing(folder: Path) -> None:
 
     assert ran.code == 0
     assert [line.partition(":")[0] for line in ran.out.splitlines()[:1]] == ["say(0)"]
+    answered = run(folder, "--dry-run", "--answer", "ask=go", "--answer", "say.said=hello")
+    assert "hello '$HOME; ls | cat'" in answered.out
     assert "ask: (suspended) answer=go" in ran.out
     assert ran.out.splitlines()[-2].endswith("'<said>' '$HOME; ls | cat'")
 
@@ -306,9 +308,34 @@ def test_a_process_past_its_deadline_is_ended_with_all_it_started(tmp_path: Path
 
     assert run.message == "Pod was active on the node longer than the specified deadline"
     assert len(set(pids)) == 2
-    assert not [
-        pid for pid in set(pids) if psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie"
-    ]
+    there = [psutil.Process(pid) for pid in set(pids) if psutil.pid_exists(pid)]
+    assert not [one for one in psutil.wait_procs(there, timeout=10)[1] if one.status() != "zombie"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "code", "says"),
+    [
+        ("File", "open('/dev/termination-log', 'w').write('it is late')", ": it is late"),
+        ("FallbackToLogsOnError", "print('a'); print('b')", ": a\nb"),
+        ("File", "print('a')", ""),
+        ("File", "open('/dev/termination-log', 'w').write('x' * 9999)", ": " + "x" * 4096),
+    ],
+)
+def test_the_last_words_of_a_container_are_its_nodes_message(
+    tmp_path: Path, policy: str, code: str, says: str
+) -> None:
+    """From the file Kubernetes reads them from, or the end of its output where it is told to."""
+    clock = Machinery()
+    run = begin(f"""
+    - name: main
+      container:
+        image: i
+        command: [python, -c, "import sys; {code}; sys.exit(4)"]
+        terminationMessagePolicy: {policy}
+""", clock)  # fmt: skip
+    Runner(run, machine(tmp_path), clock, lambda node: {}, lambda node, lines: None).go()
+
+    assert run.message == f"main: Error (exit code 4){says}"
 
 
 def test_a_program_that_cannot_be_started_is_an_error_of_its_node(tmp_path: Path) -> None:
