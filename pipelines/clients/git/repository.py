@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from pipelines.clients.git import messages
 from pipelines.clients.git.cache import Cache
-from pipelines.clients.git.command import SYSTEM, GitCommand, checked_branch, checked_line, checked_path
+from pipelines.clients.git.command import SYSTEM, GitCommand, checked_line, checked_path
 from pipelines.clients.git.objects import Draft, Objects
 from pipelines.clients.git.remote import Remote, busy
 from pipelines.errors import AccessDenied, CouldNotTell, LockgateError, Misbehaved, NotYet, Unreachable
@@ -132,7 +132,6 @@ class GitRepository:
         """
         text = messages.message(subject, body, trailers)
         paths = [checked_path(path) for path in changes]
-        checked_branch(branch)
 
         def plan(tip: str | None) -> Draft | str:
             parent = tip or (self._remote.resolve(base) if base else None)
@@ -155,7 +154,6 @@ class GitRepository:
 
     def delete_branch(self, branch: str) -> None:
         """Delete a branch on the remote; already gone is fine."""
-        checked_branch(branch)
         self._cache.use(lambda: self._remote.delete(branch))
 
     def diagnose(self) -> tuple[Finding, ...]:
