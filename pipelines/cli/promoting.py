@@ -306,9 +306,10 @@ def _wishes(
                 )
 
 
-def login(name: str) -> str:
-    """Somebody's name in git, made one word."""
-    return re.sub("[^A-Za-z0-9._@+-]+", ".", name.strip().lower()).strip(".")[:100]
+def login(author: str) -> str:
+    """The name of a commit's author, ``Name <address>``, made one word."""
+    name = author.partition(" <")[0].strip().lower()
+    return re.sub("[^A-Za-z0-9._@+-]+", ".", name).strip(".")[:100]
 
 
 def _begin_wanted(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
 from pipelines.errors import InvalidInput, Problem
 from pipelines.rehearsal import settings
+from pipelines.rehearsal.argo import ArgoServer
+from pipelines.rehearsal.argo.pods import ProcessPods
 from pipelines.rehearsal.argocd import ArgoCd
 from pipelines.rehearsal.backends import ProcessBackends
 from pipelines.rehearsal.desk import ChangeDeskServer
@@ -74,6 +78,20 @@ class _Ground:
         token = {"token of promoter": self.tokens["argocd"]}
         return {"API": server.url, **token, **{f"its forge, {name}": what for name, what in source.items()}}
 
+    def argo(self) -> Facts:
+        pods = ProcessPods(os.environ, {"lockgate": str(Path(sys.prefix) / "bin" / "lockgate")})
+        tokens = {"client": self.tokens["lockgate"]}
+        server = ArgoServer(self.folder / "argo", pods=pods, tokens=tokens)
+        server.start()
+        self.stack.callback(server.stop)
+        apply = f"curl --data-binary @FILE.yaml {server.url}/_rehearsal/objects"
+        return {
+            "API": server.url,
+            "namespace": server.namespace,
+            "token": tokens["client"],
+            "to apply templates": apply,
+        }
+
     def envoy(self) -> Facts:
         router = EnvoyRouter(self.folder, self.processes)
         return {"callers": router.base_url, "admin": router.admin_url, "metrics": router.stats_url}
@@ -94,6 +112,7 @@ SERVERS: Mapping[str, tuple[str, Callable[[_Ground], Facts]]] = {
     "forge": ("GitHub's REST subset and git over HTTP, on an empty repository", _Ground.forge),
     "desk": ("ServiceNow's Change and Table API subset, and a page to sign on", _Ground.desk),
     "argocd": ("Argo CD's API subset over KServe's behaviour, with a forge to read", _Ground.argocd),
+    "argo": ("Argo Workflows' API subset; tasks are processes of this machine", _Ground.argo),
     "envoy": ("an Envoy without routes", _Ground.envoy),
     "metrics": ("a Prometheus that scrapes nothing", _Ground.metrics),
     "model": ("a V2 model server with v1", _Ground.model),

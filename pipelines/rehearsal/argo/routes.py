@@ -56,6 +56,7 @@ class Routes:
             ("/api/v1/events/<namespace>/<discriminator>", "POST", self._event),
         ):
             app.add_url_rule(self._path + rule, f"{method} {rule}", view, methods=[method])
+        app.add_url_rule("/_rehearsal/objects", view_func=self._apply, methods=["POST"])
         for kind, answer in _REFUSALS.items():
             app.register_error_handler(kind, answer)
         return app
@@ -135,6 +136,11 @@ class Routes:
         )
         manifest = held.manifest(namespace)
         return jsonify({**manifest, "status": {"startedAt": None, "finishedAt": None}})
+
+    def _apply(self) -> Response:
+        """What `kubectl apply` would do; no part of Argo's API."""
+        self._cluster.apply(request.get_data(as_text=True))
+        return jsonify({})
 
     def _set(self, namespace: str, name: str) -> Response:
         values = json.loads(_body().get("outputParameters") or "{}")
