@@ -31,7 +31,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "jinja2": ("pipelines/render/", "pipelines/reports/"),
     "locust": ("gates/load/worker.py",),
     "mlflow": ("pipelines/clients/registry.py",),
-    "numpy": ("gates/evaluation/", "gates/golden/", "pipelines/rehearsal/"),
+    "numpy": ("gates/canary/", "gates/evaluation/", "gates/golden/", "pipelines/rehearsal/"),
     "prometheus_api_client": ("pipelines/clients/prometheus.py",),
     "psutil": ("pipelines/rehearsal/",),
     "pyarrow": ("gates/golden/parquet.py",),
