@@ -248,8 +248,57 @@ def evaluation(book: Book, *, passes: bool) -> e.Judged:
     else:
         status, reason = Status.FAIL, "below_floor"
         sentence = "recall 0.741 (0.701 to 0.781, 214 rows); at least 0.85 must be shown."
-    facts: dict[str, object] = {"rows": 2000, "golden_set": "models/fraud-scorer/golden.csv"}
+    facts: dict[str, object] = {
+        "rows": 2000,
+        "golden_set": "models/fraud-scorer/golden.csv",
+        "slices": [
+            evaluated_slice("region=north", passes),
+            evaluated_slice("region=south", True),
+            THIN_SLICE,
+        ],
+        "calibration": {
+            "candidate": [calibrated(score, score) for score in (0.02, 0.11, 0.34, 0.71)],
+            "stable": [calibrated(score, score * 0.9) for score in (0.03, 0.13, 0.36, 0.75)],
+        },
+        "tests": [
+            {"measure": "auc", "method": "delong", "p": 0.21, "holm_p": 0.42, "shown": "neither"},
+            {"measure": "recall", "method": "mcnemar", "p": 0.4, "holm_p": 0.42, "shown": "neither"},
+        ],
+    }
     return says(book, "evaluation", "judge", status, reason, sentence, measurements=measurements, facts=facts)
+
+
+THIN_SLICE: dict[str, object] = {
+    "slice": "region=islands",
+    "rows": 31,
+    "positives": 2,
+    "required": False,
+    "state": "insufficient",
+    "candidate": {},
+    "differences": {},
+    "needs": [],
+}
+
+
+def evaluated_slice(name: str, holds: bool) -> dict[str, object]:
+    """What the evaluation kept of one slice."""
+    value = 0.004 if holds else -0.061
+    state = "shown" if holds else "missed"
+    return {
+        "slice": name,
+        "rows": 940,
+        "positives": 97,
+        "required": holds,
+        "state": state,
+        "candidate": {"auc": {"value": 0.97 + value, "low": 0.958, "high": 0.979, "rows": 940}},
+        "differences": {"auc": {"value": value, "low": value - 0.012, "high": value + 0.012, "rows": 940}},
+        "needs": [{"measure": "auc", "kind": "margin", "limit": 0.03, "state": state}],
+    }
+
+
+def calibrated(score: float, labelled: float) -> dict[str, object]:
+    """One bin of a calibration curve."""
+    return {"score": score, "labelled": labelled, "low": 0.8 * labelled, "high": 1.2 * labelled, "rows": 500}
 
 
 def approval(book: Book, status: Status, *, approved_at: datetime | None) -> e.Judged:

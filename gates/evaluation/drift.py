@@ -26,14 +26,17 @@ _LARGE = 1e4
 class Psi:
     """The population stability index of counts in bins.
 
-    Half a row is added to every count, so that no bin is empty. Times ``n m / (n + m)`` the index
-    of two samples of ``n`` and ``m`` rows is about a noncentral chi-square with one degree of freedom less
-    than bins: chance alone lifts it. Its interval is that of the noncentrality, so 0 is inside where chance
+    Half a row is added to every count, so that no bin is empty. Times ``n m / (n + m)`` the index of two
+    samples of ``n`` and ``m`` rows is about a noncentral chi-square with one degree of freedom less than
+    bins: chance alone lifts it. Its interval is that of the noncentrality, so 0 is inside where chance
     explains all of it. (Yurdakul and Naranjo, Journal of Risk Model Validation 14, 2020.)
     """
 
     reference: tuple[int, ...]
     seen: tuple[int, ...]
+    paired: bool = False
+    """Both samples are of the same rows: chance lifts the index by less, nobody knows by how much, so the
+    upper bound allows for none of it."""
 
     @property
     def value(self) -> float:
@@ -47,7 +50,10 @@ class Psi:
         if freedom < 1:
             return 0.0, 0.0
         rows = sum(self.reference) * sum(self.seen) / (sum(self.reference) + sum(self.seen))
-        low, high = _noncentrality(self.value * rows, freedom, alpha)
+        statistic = self.value * rows
+        low, high = _noncentrality(statistic, freedom, alpha)
+        if self.paired or high == 0.0:  # even for chance alone too small: no independent samples
+            high = (sqrt(statistic) + normal(alpha)) ** 2
         return low / rows, high / rows
 
     @staticmethod
@@ -87,7 +93,7 @@ class Gap:
         return max(self.value - reach, 0.0), min(self.value + reach, 1.0)
 
 
-def psi(reference: Floats, seen: Floats) -> Psi:
+def psi(reference: Floats, seen: Floats, *, paired: bool = False) -> Psi:
     """Both samples in bins between quantiles of the reference."""
     inner = np.unique(np.quantile(reference, np.linspace(0, 1, BINS + 1), method="inverted_cdf")[1:-1])
     counts = [
@@ -96,7 +102,7 @@ def psi(reference: Floats, seen: Floats) -> Psi:
     ]
     used = np.flatnonzero(counts[0] + counts[1])
     one, other = (tuple(int(count) for count in each[used]) for each in counts)
-    return Psi(one, other)
+    return Psi(one, other, paired)
 
 
 def gap(reference: Floats, seen: Floats) -> Gap:
@@ -110,10 +116,12 @@ def gap(reference: Floats, seen: Floats) -> Gap:
     return Gap(largest, len(one), len(other))
 
 
-def drift(name: str, reference: Floats, seen: Floats, alpha: float) -> dict[str, Estimate]:
-    """``<name>_psi`` and ``<name>_ks``."""
+def drift(
+    name: str, reference: Floats, seen: Floats, alpha: float, *, paired: bool = False
+) -> dict[str, Estimate]:
+    """``<name>_psi`` and ``<name>_ks``; ``paired`` for two numbers of the same rows."""
     return {
-        f"{name}_psi": estimate(psi(reference, seen), len(seen), alpha),
+        f"{name}_psi": estimate(psi(reference, seen, paired=paired), len(seen), alpha),
         f"{name}_ks": estimate(gap(reference, seen), len(seen), alpha),
     }
 

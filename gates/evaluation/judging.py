@@ -83,7 +83,7 @@ def find(
         groups=fairness.look(sample, scores, settings),
         calibration=calibration,
         champion_calibration=before,
-        score_drift={} if old is None else drift.drift("score", old, new, settings.alpha),
+        score_drift={} if old is None else drift.drift("score", old, new, settings.alpha, paired=True),
         input_drift=input_drift,
         repeated=scores.repeated,
     )

@@ -6,10 +6,12 @@ neither Markdown nor HTML nor ServiceNow gives them another meaning.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from gates.contract import Verdict
+from gates.evaluation.card import Table, tables
 from pipelines.render.engine import fill, fold
 from pipelines.spec.types import Release, Version
 
@@ -18,6 +20,8 @@ TITLE_CHARACTERS = 160
 
 DESCRIPTION_CHARACTERS = 4000
 """The length of a description in ServiceNow."""
+TABLES_CHARACTERS = 40_000
+"""What the tables of a comment may take of the 65,536 that GitHub allows."""
 MOST_VERDICTS = 8
 """So many verdicts, the latest, are told in a description; fewer where they do not fit."""
 
@@ -83,10 +87,27 @@ def _change(values: dict[str, Any], verdicts: Sequence[Verdict]) -> str:
 
 
 def verdict_table(verdicts: Iterable[Verdict]) -> str:
-    """The verdicts on one head as a Markdown table, with the subjects they are about."""
+    """The verdicts on one head as a Markdown table, with the subjects they are about.
+
+    Below it, what an evaluation measured, as far as there is room.
+    """
     listed = tuple(verdicts)
     subjects = list(dict.fromkeys((verdict.subject.commit, verdict.subject.digest) for verdict in listed))
-    return fill("verdicts.md.j2", verdicts=listed, subjects=subjects)
+    return fill("verdicts.md.j2", verdicts=listed, subjects=subjects, tables=tuple(_measured(listed)))
+
+
+def _measured(verdicts: Iterable[Verdict]) -> Iterator[tuple[str, Table, int]]:
+    """(gate, table with the rows there is room for, how many rows are left out)."""
+    room = TABLES_CHARACTERS
+    for verdict in verdicts:
+        for table in tables(verdict):
+            kept: list[tuple[str, ...]] = []
+            for row in table.rows:
+                room -= sum(len(fold(cell)) + 5 for cell in row)
+                if room < 0:
+                    break
+                kept.append(row)
+            yield verdict.gate, replace(table, rows=tuple(kept)), len(table.rows) - len(kept)
 
 
 def _title(release: Release, environment_name: str, candidate: Version) -> str:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from gates.contract import Status, Verdict
+from gates.evaluation.card import Table, tables
 from pipelines.journal.events import ChangeOpened
 from pipelines.journal.lines import Line
 from pipelines.journal.state import State, verdicts_of
 from pipelines.render.engine import NOTHING
+from pipelines.reports.evaluation_charts import Forest, Reliability, forest, reliability
 from pipelines.reports.series import Seen, candidate_requests
 from pipelines.reports.story import approver_rows, instant, symbol
 from pipelines.reports.view import SYMBOLS, elapsed_seconds, gates_of, mark_of
@@ -52,6 +54,11 @@ class GateRow:
     looks: str
     note: str
     measurements: tuple[Measured, ...]
+    forests: tuple[Forest, ...]
+    """Pictures of an evaluation, one or none of each kind."""
+    reliabilities: tuple[Reliability, ...]
+    tables: tuple[Table, ...]
+    """What an evaluation measured beside its measurements."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -289,11 +296,11 @@ def stage_rows(seen: Seen, state: State) -> tuple[StageRow, ...]:
     """Every stage in the plan's order, with the latest verdict of each of its gates."""
     looks = Counter((stage, verdict.gate, verdict.status) for stage, verdict in seen)
     rows = []
-    for stage in state.plan.stages:
+    for place, stage in enumerate(state.plan.stages):
         mark = mark_of(state, stage)
         seconds = elapsed_seconds(state, stage, mark, state.last_at)
         gates = tuple(
-            _gate_row(stage.name, view.verdict, counts=view.counts, looks=looks)
+            _gate_row(stage.name, view.verdict, place=place, counts=view.counts, looks=looks)
             for view in gates_of(state, stage)
             if view.verdict is not None
         )
@@ -310,7 +317,7 @@ def stage_rows(seen: Seen, state: State) -> tuple[StageRow, ...]:
 
 
 def _gate_row(
-    stage: str, verdict: Verdict, *, counts: bool, looks: Mapping[tuple[str, str, Status], int]
+    stage: str, verdict: Verdict, *, place: int, counts: bool, looks: Mapping[tuple[str, str, Status], int]
 ) -> GateRow:
     by_status = [(status.name, looks.get((stage, verdict.gate, status), 0)) for status in Status]
     said = ", ".join(f"{n:,} {name}" for name, n in by_status if n)
@@ -324,6 +331,15 @@ def _gate_row(
         looks=f"{count(total, 'look')}: {said}" if total > 1 else "",
         note="" if counts else "This verdict is about other content than was promoted: it did not count.",
         measurements=tuple(measured(one) for one in verdict.evidence.measurements),
+        forests=tuple(filter(None, [forest(verdict, f"forest-{place}-{verdict.gate}")])),
+        reliabilities=tuple(filter(None, [reliability(verdict, f"reliability-{place}-{verdict.gate}")])),
+        tables=tuple(_cleaned(table) for table in tables(verdict)[1:]),  # the first are the measurements
+    )
+
+
+def _cleaned(table: Table) -> Table:
+    return replace(
+        table, rows=tuple(tuple(clean(cell) if cell else "" for cell in row) for row in table.rows)
     )
 
 

@@ -58,7 +58,8 @@ def mark_of(state: State, stage: Stage, move: Move | None = None) -> Mark:
 def _faults(state: State, stage: Stage, move: Move | None) -> set[str]:
     """The stages that a rollback is about."""
     faults = {state.refused.stage} if state.refused else set()
-    if any(verdict.status is Status.FAIL for verdict in verdicts_of(state, stage.name).values()):
+    verdict = stage.deciding_verdict(verdicts_of(state, stage.name))
+    if verdict is not None and verdict.status is Status.FAIL:
         faults.add(stage.name)
     if move is not None and move.kind == "roll_back" and move.reason == "deadline_passed":
         faults.add(move.stage or current(state).name)

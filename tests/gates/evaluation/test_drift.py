@@ -75,6 +75,17 @@ def test_bounds_of_many_rows_meet_those_of_fewer() -> None:
     assert few.bounds(ALPHA)[0] < low < high < few.bounds(ALPHA)[1]
 
 
+def test_the_same_rows_twice_are_no_two_samples() -> None:
+    """Chance lifts their index by less than it would that of two samples: nothing is taken off above."""
+    dice = np.random.default_rng(9)
+    scores = dice.random(3000)
+    nudged = np.clip(scores + 0.002 * dice.normal(size=3000), 0, 1)
+    for found in (psi(scores, nudged, paired=True), psi(scores, nudged)):
+        low, high = found.bounds(ALPHA)
+        assert low == 0.0
+        assert high == pytest.approx((math.sqrt(found.value * 1500) + 1.959964) ** 2 / 1500, rel=1e-5)
+
+
 def test_one_bin_cannot_drift() -> None:
     """All values are the same in both."""
     found = psi(np.ones(50), np.ones(70))
