@@ -99,11 +99,7 @@ def test_the_comment_holds_the_tables_folded(tmp_path: Path) -> None:
     text = verdict_table([judged(tmp_path)])
     assert text.count("<details><summary><code>evaluation</code>: ") == text.count("</details>") == 6
     head = "| slice | rows | state | required | asked | measured |"
-    assert f"</summary>
-
-{head}
-|{'---|' * 6}
-| `" in text
+    assert f"</summary>\n\n{head}\n|{'---|' * 6}\n| `" in text
     for line in text.splitlines():
         if line.startswith("| `region="):
             assert line.rstrip().count(" | ") == 5
