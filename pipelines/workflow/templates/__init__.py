@@ -6,10 +6,12 @@ going, ``pods`` what all pods have in common.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import yaml
+from hera.workflows import CronWorkflow, WorkflowTemplate
+from hera.workflows.models import WorkflowEventBinding
+from yaml.representer import SafeRepresenter
 
 from pipelines.spec.types import Platform
 from pipelines.workflow.graph import template_of
@@ -17,6 +19,12 @@ from pipelines.workflow.templates import machinery
 from pipelines.workflow.templates.pods import PART_OF, SETTINGS, Pods, settings
 from pipelines.workflow.templates.promotion import promotion
 
+# Hera gives every YAML dumper of the process another way to write text. What other modules write must not
+# depend on whether this one was imported before.
+for _dumper in (yaml.Dumper, SafeRepresenter):
+    _dumper.add_representer(str, SafeRepresenter.represent_str)
+
+COLUMNS = 110
 HEAD = "# Written by `lockgate workflow render`; what is changed here by hand is lost.\n"
 IMAGE = "lockgate.dev/image"
 """Annotation of the settings: the image all was rendered with, and is again unless another is named."""
@@ -38,15 +46,15 @@ def files(platform: Platform, tiers: Mapping[str, Sequence[str]], *, image: str)
     pods = Pods(image=image, platform=platform)
     previews = {one.preview for one in platform.environments.values()}
     environments = [name for name in platform.environments if name not in previews]
-    held: dict[str, list[dict[str, Any]]] = {"settings.yaml": [_settings(platform, image)]}
+    held = {"settings.yaml": _text(_settings(platform, image))}
     for name, tier in platform.tiers.items():
         made = promotion(name, tier, pods, models=tiers.get(name, ()), environments=environments)
-        held[f"{template_of(name)}.yaml"] = [made.to_dict()]
-    held["sweep.yaml"] = [one.to_dict() for one in machinery.sweep(pods)]
-    held["wanted.yaml"] = [one.to_dict() for one in machinery.wanted(pods)]
-    held["events.yaml"] = [one.model_dump(exclude_none=True, by_alias=True) for one in machinery.bindings()]
-    held["kustomization.yaml"] = [_kustomization(held)]
-    return {name: HEAD + _text(objects) for name, objects in held.items()}
+        held[f"{template_of(name)}.yaml"] = _all(made)
+    held["sweep.yaml"] = _all(*machinery.sweep(pods))
+    held["wanted.yaml"] = _all(*machinery.wanted(pods))
+    held["events.yaml"] = _all(*machinery.bindings())
+    held["kustomization.yaml"] = _text(_kustomization(held))
+    return {name: HEAD + text for name, text in held.items()}
 
 
 def image_of(settings_text: str) -> str:
@@ -56,12 +64,12 @@ def image_of(settings_text: str) -> str:
     return str(annotations.get(IMAGE, ""))
 
 
-def _settings(platform: Platform, image: str) -> dict[str, Any]:
+def _settings(platform: Platform, image: str) -> dict[str, object]:
     metadata = {"name": SETTINGS, "labels": {PART_OF: "machinery"}, "annotations": {IMAGE: image}}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": settings(platform)}
 
 
-def _kustomization(names: Mapping[str, object]) -> dict[str, Any]:
+def _kustomization(names: Mapping[str, str]) -> dict[str, object]:
     return {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
@@ -69,10 +77,14 @@ def _kustomization(names: Mapping[str, object]) -> dict[str, Any]:
     }
 
 
-def _text(objects: Sequence[dict[str, Any]]) -> str:
-    return "---\n".join(_documents(objects))
+def _all(*objects: WorkflowTemplate | CronWorkflow | WorkflowEventBinding) -> str:
+    return "---\n".join(
+        _text(one.model_dump(exclude_none=True, by_alias=True))
+        if isinstance(one, WorkflowEventBinding)
+        else one.to_yaml(allow_unicode=True, width=COLUMNS)
+        for one in objects
+    )
 
 
-def _documents(objects: Sequence[dict[str, Any]]) -> Iterator[str]:
-    for one in objects:
-        yield yaml.safe_dump(one, sort_keys=False, allow_unicode=True, width=110)
+def _text(document: Mapping[str, object]) -> str:
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=COLUMNS)
