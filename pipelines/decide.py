@@ -84,7 +84,7 @@ def _judged_now(state: State, stage: Stage) -> Iterator[Stage]:
         live_bake = planned.step == "bake" and planned.share_percent == state.share_percent
         before_merge = planned.step == "judge" and state.merged is None
         waiting_for_people = planned.step == "approve" and "shift-100" not in state.done
-        if planned.gates and (
+        if planned.deciding and (
             planned.name == stage.name or live_bake or (done and (before_merge or waiting_for_people))
         ):
             yield planned
@@ -94,9 +94,9 @@ def _failed(state: State, stage: Stage) -> Move | None:
     if state.refused is not None:
         return _roll_back(state.refused.code, state.refused.sentence, state.refused.stage)
     for planned in _judged_now(state, stage):
-        for gate, verdict in verdicts_of(state, planned.name).items():
-            if verdict.status is Status.FAIL:
-                return _roll_back(verdict.reason, f"{gate} failed: {verdict.sentence}", planned.name)
+        verdict = planned.deciding_verdict(verdicts_of(state, planned.name))
+        if verdict is not None and verdict.status is Status.FAIL:
+            return _roll_back(verdict.reason, f"{verdict.gate} failed: {verdict.sentence}", planned.name)
     return None
 
 
@@ -187,7 +187,7 @@ def _unproven(state: State, stage: Stage, now: datetime) -> Move | None:
     if not stage.raises:
         return None
     for earlier in state.plan.before(stage.name):
-        if not earlier.gates or (earlier.step == "judge" and state.merged is not None):
+        if not earlier.deciding or (earlier.step == "judge" and state.merged is not None):
             continue
         if status_of(state, earlier.name) is Status.PASS and _fresh(state, earlier, now):
             continue
@@ -207,7 +207,8 @@ def _fresh(state: State, stage: Stage, now: datetime) -> bool:
         valid = FRESH_LOOKS * stage.every_seconds
     else:
         valid = PREVIEW_VERDICT_VALID_SECONDS
-    oldest = min(verdicts_of(state, stage.name)[gate].at for gate in stage.gates)
+    verdicts = verdicts_of(state, stage.name)
+    oldest = min(verdicts[gate].at for gate in stage.deciding if gate in verdicts)
     return now - oldest <= timedelta(seconds=valid)
 
 

@@ -6,12 +6,12 @@ is what is carried out, whatever the tier says later.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from gates import registry
-from gates.contract import Phase
+from gates.contract import Phase, Status, Verdict
 from pipelines.errors import InvalidInput, Problem
 from pipelines.spec.types import Environment, Release, Tier
 
@@ -31,6 +31,12 @@ class Stage:
     share_percent: int
     """The share in force while the stage is under way; for a shift, the share it brings."""
     gates: tuple[str, ...] = ()
+    informative: tuple[str, ...] = ()
+    """Of its gates, those that are asked and shown and decide nothing."""
+    weights: tuple[tuple[str, int], ...] = ()
+    """Of its gates, those that count by a score together, each with its weight."""
+    score_at_least_percent: int = 0
+    """Of the weights' sum, that gates which PASS must bring together."""
     raises: bool = False
     """It merges or raises the share: a freeze or a person's hold stops it before it starts."""
     manual: bool = False
@@ -43,6 +49,83 @@ class Stage:
     """How often its step is asked again."""
     warm_up_seconds: float = 0.0
     """Bake: what its gates leave out after the share was seen."""
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """The gates that must each PASS, whatever the score is."""
+        return tuple(
+            gate for gate in self.gates if gate not in self.informative and gate not in dict(self.weights)
+        )
+
+    @property
+    def deciding(self) -> tuple[str, ...]:
+        """The gates that something follows from: the required ones and those with a weight."""
+        return tuple(gate for gate in self.gates if gate not in self.informative)
+
+    def named(self, gate: str) -> str:
+        """A gate with its role, for people: ``load (informative)``, ``load (weight 2)``, or ``load``."""
+        if gate in self.informative:
+            return f"{gate} (informative)"
+        weight = dict(self.weights).get(gate)
+        return f"{gate} (weight {weight})" if weight else gate
+
+    def status(self, statuses: Mapping[str, Status]) -> Status:
+        """The worst of the required gates and the score; a gate that said nothing is WAIT."""
+        said = [statuses.get(gate, Status.WAIT) for gate in self.required]
+        return Status.worst([*said, self.score(statuses)] if self.weights else said)
+
+    def score(self, statuses: Mapping[str, Status]) -> Status:
+        """What the weighted gates make together: only a PASS brings its weight.
+
+        PASS when the score is reached. Otherwise WAIT while gates that wait could still bring it there,
+        UNKNOWN while those could that could not tell, and FAIL when nothing can any more.
+        """
+        allowed: set[Status] = set()
+        for status in Status:
+            allowed.add(status)
+            if 100 * self.weight(statuses, allowed) >= self.score_at_least_percent * self.weight_in_all:
+                return status
+        return Status.FAIL
+
+    def weight(self, statuses: Mapping[str, Status], counted: Container[Status]) -> int:
+        """The weights of the gates with one of these statuses, added up."""
+        return sum(weight for gate, weight in self.weights if statuses.get(gate, Status.WAIT) in counted)
+
+    @property
+    def weight_in_all(self) -> int:
+        """All weights added up."""
+        return sum(weight for _, weight in self.weights)
+
+    def deciding_verdict(self, verdicts: Mapping[str, Verdict]) -> Verdict | None:
+        """The verdict that makes the stage what it is; None when nothing that decides was said.
+
+        It is the worst of the required gates, or the worst weighted one where the score is worse than
+        that: told then as what the score says. A gate that the plan does not name counts as required.
+        """
+        weighted = dict(self.weights)
+        required = [v for v in verdicts.values() if v.gate not in (*self.informative, *weighted)]
+        worst = max(required, key=lambda verdict: verdict.status, default=None)
+        scored = [verdict for verdict in verdicts.values() if verdict.gate in weighted]
+        if not scored:
+            return worst
+        told = self._score_told(scored)
+        return told if worst is None or told.status > worst.status else worst
+
+    def _score_told(self, scored: Sequence[Verdict]) -> Verdict:
+        statuses = {verdict.gate: verdict.status for verdict in scored}
+        status = self.score(statuses)
+        worst = max(scored, key=lambda verdict: verdict.status)
+        percent = 100 * self.weight(statuses, {Status.PASS}) / self.weight_in_all
+        return replace(
+            worst,
+            gate="score",
+            status=status,
+            reason="score_reached" if status is Status.PASS else "score_not_reached",
+            sentence=(
+                f"gates that pass bring {percent:.0f} % of the weights, "
+                f"needed are {self.score_at_least_percent} %; the worst is {worst.gate}: {worst.sentence}"
+            ),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +229,7 @@ def _stages(
         name="judge",
         step="judge",
         share_percent=0,
-        gates=gates["preview"],
+        **_judged_by(tier, gates["preview"]),
         maximum_seconds=tier.preview_at_most,
         every_seconds=poll,
     )
@@ -193,12 +276,23 @@ def _bake(tier: Tier, gates: tuple[str, ...], share: int) -> Iterator[Stage]:
         name=f"bake-{share}",
         step="bake",
         share_percent=share,
-        gates=gates,
+        **_judged_by(tier, gates),
         minimum_seconds=minimum,
         maximum_seconds=max(tier.bake.maximum, 2 * minimum),
         every_seconds=tier.bake.look_every,
         warm_up_seconds=tier.bake.warm_up,
     )
+
+
+def _judged_by(tier: Tier, gates: tuple[str, ...]) -> dict[str, Any]:
+    """The gates of one stage and what each counts for. A score is that of one stage's gates."""
+    facts: dict[str, Any] = {"gates": gates}
+    if informative := tuple(gate for gate in gates if gate in tier.informative):
+        facts["informative"] = informative
+    weights = tier.score.weights if tier.score else {}
+    if tier.score and (here := tuple((gate, weights[gate]) for gate in gates if gate in weights)):
+        facts |= {"weights": here, "score_at_least_percent": tier.score.at_least_percent}
+    return facts
 
 
 def _approve(tier: Tier, gates: tuple[str, ...], share: int, poll: float) -> Iterator[Stage]:
@@ -221,5 +315,10 @@ def to_data(plan: Plan) -> dict[str, Any]:
 
 def from_data(data: Mapping[str, Any]) -> Plan:
     """The plan that :func:`to_data` wrote; TypeError when a key is missing or unknown."""
-    stages = tuple(Stage(**{**stage, "gates": tuple(stage["gates"])}) for stage in data["stages"])
-    return Plan(**{**data, "stages": stages})
+    return Plan(**{**data, "stages": tuple(map(_stage_from_data, data["stages"]))})
+
+
+def _stage_from_data(data: Mapping[str, Any]) -> Stage:
+    lists: dict[str, Any] = {key: tuple(data.get(key, ())) for key in ("gates", "informative")}
+    weights = tuple((gate, weight) for gate, weight in data.get("weights", ()))
+    return Stage(**{**data, **lists, "weights": weights})

@@ -111,7 +111,7 @@ def _row(stage: Stage, tier: Tier) -> tuple[str, ...]:
     return (
         stage.name,
         f"{stage.share_percent} %",
-        ", ".join(stage.gates) or "-",
+        ", ".join(map(stage.named, stage.gates)) or "-",
         span(stage.minimum_seconds) if stage.minimum_seconds else "-",
         span(stage.maximum_seconds),
         span(stage.every_seconds),

@@ -303,7 +303,6 @@ def verdicts_of(state: State, stage: str) -> dict[str, Verdict]:
 
 
 def status_of(state: State, stage: str) -> Status:
-    """The worst status over the gates planned for a stage; a gate without a verdict is WAIT."""
-    verdicts = verdicts_of(state, stage)
-    planned = state.plan.stage(stage).gates
-    return Status.worst(verdicts[gate].status if gate in verdicts else Status.WAIT for gate in planned)
+    """What the deciding gates of a stage make of it; a gate without a verdict is WAIT."""
+    statuses = {gate: verdict.status for gate, verdict in verdicts_of(state, stage).items()}
+    return state.plan.stage(stage).status(statuses)

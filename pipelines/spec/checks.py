@@ -52,6 +52,7 @@ def platform_problems(parts: Parts, document: Document) -> Iterator[Problem]:
         yield from _approval(name, tier, parts, document)
         yield from _approval_type(name, tier, document)
         yield from _judged(name, tier, document)
+        yield from _roles(name, tier, document)
     for position, freeze in enumerate(parts.freezes):
         for place, name in enumerate(freeze.environments):
             path = ("freezes", position, "environments", place)
@@ -160,12 +161,30 @@ def _approval_type(name: str, tier: Tier, document: Document) -> Iterator[Proble
 
 
 def _judged(name: str, tier: Tier, document: Document) -> Iterator[Problem]:
-    found = [settings.find_gate(gate) for gate in tier.gates]
+    found = [settings.find_gate(gate) for gate in tier.gates if gate not in tier.informative]
     # A gate that cannot be found has its own problem, and may be the one that watches.
     watched = any(isinstance(gate, str) or gate.phase == "bake" for gate in found)
     if tier.strategy == "canary" and not watched:
         message = "a canary needs a gate that watches its shares; without one nothing could stop it"
         yield document.problem(("tiers", name, "gates"), message, "add the gates share and slo")
+
+
+def _roles(name: str, tier: Tier, document: Document) -> Iterator[Problem]:
+    """A gate has one role, and what an approval or the manifests say is never outvoted."""
+    weights = tier.score.weights if tier.score else {}
+    listed = [(("informative", place), gate) for place, gate in enumerate(tier.informative)]
+    weighted = [(("score", "weights", gate), gate) for gate in weights]
+    for key, gate in (*listed, *weighted):
+        path: Path = ("tiers", name, *key)
+        found = settings.find_gate(gate)
+        if gate not in tier.gates:
+            yield document.problem(path, "the tier does not ask this gate", near(gate, tier.gates))
+        elif gate == "policy" or (not isinstance(found, str) and found.phase == "approve"):
+            yield document.problem(path, "this gate must pass in every tier", "remove it here")
+        elif key[0] == "score" and gate in tier.informative:
+            yield document.problem(
+                path, "is informative, so it cannot have a weight", "remove it here or there"
+            )
 
 
 def _clear_text(parts: Parts, document: Document) -> Iterator[Problem]:

@@ -330,6 +330,15 @@ class Approval(Frozen):
         return value
 
 
+class Score(Frozen):
+    """Gates that need not all pass: together they must bring a part of their weights."""
+
+    weights: Annotated[dict[GateName, Annotated[int, Interval(ge=1, le=100)]], Len(2)]
+    """Gate -> what it brings when it passes; WAIT, UNKNOWN and FAIL bring nothing."""
+    at_least_percent: Annotated[int, Interval(ge=1, le=100)]
+    """Of the weights asked at one stage, that must be brought there."""
+
+
 class Tier(Frozen):
     """A named policy: how a promotion goes and what it must show."""
 
@@ -343,7 +352,11 @@ class Tier(Frozen):
     soak: Duration = 0.0
     """How long 100 % is watched before the promotion is called finished."""
     gates: dict[GateName, Settings]
-    """Gate name -> settings fixed for the whole tier."""
+    """Gate name -> settings fixed for the whole tier. Each must pass, but for those named below."""
+    informative: tuple[GateName, ...] = Field((), strict=False)
+    """Gates that are asked, recorded and shown, and decide nothing."""
+    score: Score | None = None
+    """Gates that count by their weights together instead of each by itself."""
     approval: Approval | None = None
     preview_at_most: SomeTime = 3600.0
     """How long the preview may take to come up and be judged."""

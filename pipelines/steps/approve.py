@@ -88,7 +88,7 @@ def _request(context: Context, identity: str) -> ports.ChangeRequest:
         stable=context.stable,
         candidate=context.candidate,
         shares=[stage.share_percent for stage in context.state.plan.stages if stage.step == "shift"],
-        gates=[gate for stage in context.state.plan.stages for gate in stage.gates],
+        gates=[stage.named(gate) for stage in context.state.plan.stages for gate in stage.gates],
         requested_by=started.requested_by,
         reason=started.reason,
         correlation_id=identity,

@@ -45,7 +45,8 @@ def run_gate(context: Context, gate: str) -> Outcome:
         return asked
     (verdict,) = ask(context, context.stage, asked, again=False, gates=(gate,))
     _show(context, asked.subject.commit, verdict)
-    return outcome(context.stage, (verdict,)) or Done(sentence=f"{gate}: {verdict.sentence}")
+    alone = outcome(context.stage, (verdict,)) if gate in context.stage.required else None
+    return alone or Done(sentence=f"{gate}: {verdict.sentence}")
 
 
 def _question(context: Context) -> Question | Refused:
@@ -89,12 +90,12 @@ def publish(context: Context, sha: str, verdicts: Iterable[Verdict]) -> None:
     forge = context.world.forge
     for verdict in verdicts:
         _show(context, sha, verdict)
-    worst = Status.worst(verdict.status for verdict in verdicts)
+    made = context.stage.status({verdict.gate: verdict.status for verdict in verdicts})
     passed = sum(verdict.status is Status.PASS for verdict in verdicts)
     forge.set_status(
         sha,
         name="lockgate/gates",
-        state=STATES[worst],
+        state=STATES[made],
         sentence=f"{passed} of {len(verdicts)} gates pass",
         url=proposed.url,
     )

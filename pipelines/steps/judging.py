@@ -75,6 +75,8 @@ def ask(
             verdicts.append(known[name])
             continue
         verdict = _one(context, name, replace(asked, now=context.now))
+        if (role := stage.named(name)) != name:
+            verdict = replace(verdict, sentence=f"{role}: {verdict.sentence}")
         if stage.step == "bake" or _news(known.get(name), verdict):
             news.append(Judged(stage=stage.name, verdict=verdict_to_data(verdict)))
         verdicts.append(verdict)
@@ -111,11 +113,10 @@ def _news(before: Verdict | None, now: Verdict) -> bool:
 
 
 def outcome(stage: Stage, verdicts: Iterable[Verdict]) -> NotYet | Refused | None:
-    """What the verdicts make of the step: None when all PASS."""
-    by_severity = sorted(verdicts, key=lambda verdict: verdict.status, reverse=True)
-    if not by_severity or by_severity[0].status is Status.PASS:
+    """What the verdicts make of the step: None when those that decide PASS."""
+    worst = stage.deciding_verdict({verdict.gate: verdict for verdict in verdicts})
+    if worst is None or worst.status is Status.PASS:
         return None
-    worst = by_severity[0]
     sentence = f"{worst.gate}: {worst.sentence}"
     if worst.status is Status.FAIL:
         return Refused(reason=worst.reason, sentence=sentence)
