@@ -60,7 +60,9 @@ _ALL = (
         "a container without image or command: the image's own command is known to a registry alone",
         "write image, command and args",
     ),
-    Rule("mount", "two things at one place of a container", "mount one of them elsewhere"),
+    Rule(
+        "mount", "a mount of no volume, or two things at one place", "name a volume, and a place of its own"
+    ),
     Rule("leaf_only", "a field that DAGs and steps do not take, or only they", "move it to the other kind"),
     Rule("output_source", "an output that its template cannot give", "write the valueFrom named"),
     Rule(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 
-from pipelines.spec.scalars import Path, show
+from pipelines.spec.scalars import Path, near, show
 from pipelines.spec.yaml import load_all
 from pipelines.workflow.durations import duration, go_duration
 from pipelines.workflow.expressions import BadExpression, parse, paths
-from pipelines.workflow.lint.holders import PODS, Holder, Template
+from pipelines.workflow.lint.holders import Holder, Template
 from pipelines.workflow.lint.sheet import Sheet, Tree
 from pipelines.workflow.lint.values import PARAMETER_NAME, TEMPLATE_NAME
 
@@ -82,8 +82,8 @@ def _template(sheet: Sheet, one: Template) -> None:
         sheet.breaks("template_kind", one.path, f"the template {one.name} {told}")
     for section in ("inputs", "outputs"):
         _parameters(sheet, (*one.path, section), one.tree.get(section) or {})
-    _container(sheet, one)
-    _mounts(sheet, one)
+    _containers(sheet, one)
+    _artifacts(sheet, one)
     _manifest(sheet, one)
     _limits(sheet, one)
     _outputs(sheet, one)
@@ -94,44 +94,61 @@ def _template(sheet: Sheet, one: Template) -> None:
         metric_problems(sheet, (*one.path, "metrics", "prometheus", at), metric)
 
 
-def _container(sheet: Sheet, one: Template) -> None:
+def _mains(one: Template) -> Iterator[tuple[Path, Tree]]:
+    """The containers that a template is there for, with what the spec gives to all of their kind."""
     defaults = one.holder.spec.get("templateDefaults") or {}
     for kind in ("container", "script"):
-        body = one.tree.get(kind)
-        if body is None:
-            continue
-        for field in ("image", "command"):
-            path = (*one.path, kind)
-            if (
-                not body.get(field)
-                and not (defaults.get(kind) or {}).get(field)
-                and not sheet.has_spoiled(path)
-            ):
-                sheet.breaks("container", path, f"has no {field}")
-    for at, body in enumerate((one.tree.get("containerSet") or {}).get("containers") or ()):
-        path = (*one.path, "containerSet", "containers", at)
+        if one.tree.get(kind) is not None:
+            yield (*one.path, kind), {**(defaults.get(kind) or {}), **one.tree[kind]}
+    path = (*one.path, "containerSet", "containers")
+    yield from listed(path, (one.tree.get("containerSet") or {}).get("containers"))
+
+
+def _containers(sheet: Sheet, one: Template) -> None:
+    volumes = _volumes(one)
+    for path, body in _mains(one):
         for field in ("image", "command"):
             if not body.get(field) and not sheet.has_spoiled(path):
                 sheet.breaks("container", path, f"has no {field}")
+        _mounts(sheet, path, body, volumes)
+    for field in ("sidecars", "initContainers"):
+        for path, body in listed((*one.path, field), one.tree.get(field)):
+            _mounts(sheet, path, body, volumes)
 
 
-def _mounts(sheet: Sheet, one: Template) -> None:
-    """Two things at one place of a container."""
-    seen: dict[str, str] = {}
+def _volumes(one: Template) -> set[str] | None:
+    """The volumes a container may mount; None where a workflow that uses the template may bring more."""
+    spec = one.holder.spec
+    if one.holder.is_template and not spec.get("entrypoint"):
+        return None
+    claims = [claim.get("metadata") or {} for claim in spec.get("volumeClaimTemplates") or ()]
+    return {
+        str(volume.get("name"))
+        for volume in (*(spec.get("volumes") or ()), *(one.tree.get("volumes") or ()), *claims)
+    }
+
+
+def _mounts(sheet: Sheet, path: Path, body: Tree, volumes: set[str] | None) -> None:
+    """Volumes that are not there, and two of them at one place."""
+    seen: set[str] = set()
+    for place, mount in listed((*path, "volumeMounts"), body.get("volumeMounts")):
+        name, at = mount.get("name"), mount.get("mountPath")
+        if name and volumes is not None and name not in volumes and "{{" not in name:
+            message = f"there is no volume {show(name)}"
+            sheet.breaks("mount", (*place, "name"), message, near(name, volumes))
+        if at and at in seen:
+            sheet.breaks("mount", (*place, "mountPath"), f"something is mounted at {show(at)} already")
+        seen.add(str(at))
+
+
+def _artifacts(sheet: Sheet, one: Template) -> None:
+    """Artifacts laid where a volume is mounted."""
     mounts = (one.tree.get("container") or {}).get("volumeMounts") or ()
-    for at, mount in enumerate(mounts):
-        path: Path = (*one.path, "container", "volumeMounts", at, "mountPath")
-        _place(sheet, path, mount.get("mountPath"), f"the volume {mount.get('name')}", seen)
-    for at, artifact in enumerate(one.section("inputs", "artifacts") if one.kind == "container" else ()):
-        path = (*one.path, "inputs", "artifacts", at, "path")
-        _place(sheet, path, artifact.get("path"), f"the artifact {artifact.get('name')}", seen)
-
-
-def _place(sheet: Sheet, path: Path, place: str | None, what: str, seen: dict[str, str]) -> None:
-    if place and place in seen:
-        sheet.breaks("mount", path, f"{show(place)} is where {seen[place]} is")
-    elif place:
-        seen[place] = what
+    taken = {mount.get("mountPath") for mount in mounts} - {None}
+    for path, artifact in listed((*one.path, "inputs", "artifacts"), one.section("inputs", "artifacts")):
+        if artifact.get("path") in taken:
+            message = f"a volume is mounted at {show(artifact['path'])}"
+            sheet.breaks("mount", (*path, "path"), message)
 
 
 def _manifest(sheet: Sheet, one: Template) -> None:
@@ -230,10 +247,12 @@ def _retry(sheet: Sheet, path: Path, strategy: Tree) -> None:
     elif backoff is not None and limit is None:
         sheet.breaks("retry", (*path, "backoff"), "has no effect without a limit: Argo tries again at once")
     if strategy.get("expression"):
-        _retry_expression(sheet, (*path, "expression"), str(strategy["expression"]))
+        _retry_expression(sheet, (*path, "expression"), strategy)
 
 
-def _retry_expression(sheet: Sheet, path: Path, text: str) -> None:
+def _retry_expression(sheet: Sheet, path: Path, strategy: Tree) -> None:
+    """Names that a retry does not know, and questions that its policy has answered already."""
+    text, policy = str(strategy["expression"]), strategy.get("retryPolicy")
     if "{{" in text:
         return
     try:
@@ -244,6 +263,12 @@ def _retry_expression(sheet: Sheet, path: Path, text: str) -> None:
     for name in sorted(named - _RETRY_NAMES - {"lastRetry"}):
         message = f"names {name}; a retry knows {', '.join(sorted(_RETRY_NAMES))}"
         sheet.breaks("unknown_variable", path, message)
+    if policy == "OnError" and named == {"lastRetry.exitCode"}:
+        message = "asks for an exit code, and the policy OnError looks at what ended without one"
+        sheet.breaks("retry", path, message, "leave the policy out: the expression alone decides then")
+    if policy == "OnFailure" and re.search("[\"'`]Error[\"'`]", text):
+        message = "asks for an Error, and the policy OnFailure never looks at one"
+        sheet.breaks("retry", path, message, "leave the policy out: the expression alone decides then")
 
 
 def metric_problems(sheet: Sheet, path: Path, metric: Tree) -> None:
@@ -259,8 +284,3 @@ def metric_problems(sheet: Sheet, path: Path, metric: Tree) -> None:
     for at, label in enumerate(metric.get("labels") or ()):
         if not re.fullmatch("[a-zA-Z_][a-zA-Z0-9_]*", str(label.get("key") or "")):
             sheet.breaks("metric", (*path, "labels", at), f"{show(label.get('key'))} is no name of a label")
-
-
-def is_pod(template: Template) -> bool:
-    """Whether a template runs in a pod of its own."""
-    return template.kind in PODS

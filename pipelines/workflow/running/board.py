@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from pipelines.workflow.running.nodes import BAD, Kind, Launch, Node, Output, Phase, node_id
+from pipelines.workflow.running.nodes import Kind, Launch, Node, Output, Phase, node_id
 from pipelines.workflow.running.spec import Template, Tree, Workflow
 
 Shutdown = Literal["", "Stop", "Terminate"]
@@ -77,6 +77,7 @@ class Board:
             kind=kind,
             template=template.name if template else named,
             template_home=template.home if template else call.home,
+            scope=f"namespaced/{call.home}" if call.home != self.workflow.home else f"local/{self.name}",
             boundary=call.boundary,
             phase=phase,
             message=message,
@@ -187,7 +188,3 @@ class Board:
         if launch.active_seconds is None:
             return ()
         return (self.now + timedelta(seconds=launch.active_seconds),)
-
-    def bad(self) -> list[Node]:
-        """Every node that Failed or is in Error."""
-        return [node for node in self.nodes.values() if node.phase in BAD]

@@ -158,7 +158,8 @@ class Run:
             said = f"main: Error (exit code {exit_code}){f': {message}' if message else ''}"
             board.change(found, phase="Failed", message=said, outputs=made, exit_code=exit_code)
         elif lacking:
-            said = f"failed to get output parameters: {', '.join(lacking)} not written"
+            place = f"/var/run/argo/outputs/parameters{lacking[0]}"
+            said = f"wait: Error (exit code 64): open {place}: no such file or directory"
             board.change(found, phase="Error", message=said, outputs=made, exit_code=0)
         else:
             board.change(found, phase="Succeeded", outputs=made, exit_code=0)
@@ -312,13 +313,13 @@ def _arguments(workflow: Workflow, given: Mapping[str, str]) -> dict[str, str]:
 
 
 def _made(node: Node, workflow: Workflow, outputs: Mapping[str, str]) -> tuple[tuple[Output, ...], list[str]]:
-    """The outputs of a container that ended, and those that neither it nor a default gives."""
+    """The outputs of a container that ended, and the files of those that neither it nor a default gives."""
     template = workflow.templates[node.template_home, node.template]
     made, lacking = [], []
     for one in template.outputs:
         value = outputs.get(one.name, one.default)
         if value is None:
-            lacking.append(one.name)
+            lacking.append(one.path)
         else:
-            made.append(Output(name=one.name, value=value.rstrip("\n"), global_name=one.global_name))
+            made.append(Output(name=one.name, value=value.removesuffix("\n"), global_name=one.global_name))
     return tuple(made), lacking

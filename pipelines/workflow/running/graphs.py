@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from pipelines.workflow import depends
-from pipelines.workflow.conditions import is_met
+from pipelines.workflow.conditions import BadCondition, is_met
 from pipelines.workflow.placeholders import Missing, replace
 from pipelines.workflow.running import scope
 from pipelines.workflow.running.board import Board, Call
@@ -81,6 +81,9 @@ class _Graph:
                 message = f"when '{task.get('when')}' evaluated false"
                 return self.board.add(call, "Skipped", "Skipped", message=message)
             given = scope.arguments_of(task, variables)
+        except BadCondition as error:
+            message = f"Invalid 'when' expression '{task.get('when')}': {error}"
+            return self.board.add(call, "Skipped", "Error", message=message)
         except BROKEN as error:
             return self.board.add(call, "Skipped", "Error", message=str(error))
         return self.walker.enter(dataclasses.replace(call, given=given))
@@ -122,7 +125,7 @@ class Dag(_Graph):
         self.waits = {name: needed(task) for name, task in self.tasks.items()}
         self.visited: set[str] = set()
         targets = str(self.template.body["dag"].get("target") or "").split() or self._leaves()
-        for name in targets:
+        for name in targets if not self.board.shutdown else ():
             self._task(name)
         phase = self._phase(targets)
         if phase is None:

@@ -50,6 +50,8 @@ class Node:
     kind: Kind
     template: str
     template_home: str = ""
+    scope: str = ""
+    """Where Argo looks its template up: ``local/`` a workflow, ``namespaced/`` a WorkflowTemplate."""
     boundary: str = ""
     """Id of the DAG or steps it belongs to; "" for the first one and for the exit handler's."""
     phase: Phase
@@ -94,7 +96,7 @@ class Node:
             "phase": self.phase,
             "startedAt": instant(self.started_at),
             "finishedAt": instant(self.finished_at) if self.finished_at else None,
-            "templateScope": "local/" + self.template_home if self.kind != "StepGroup" else "",
+            "templateScope": self.scope,
         }
         flags = {key: True for key, on in (("retried", self.retried), ("hooked", self.hooked)) if on}
         more = {

@@ -8,8 +8,7 @@ from datetime import datetime
 
 from pipelines.workflow.evaluating import evaluate
 from pipelines.workflow.expressions import BadExpression
-from pipelines.workflow.placeholders import Missing, replace_text, value_of
-from pipelines.workflow.placeholders import placeholders as placeholders_of
+from pipelines.workflow.placeholders import placeholders, replace_text, value_of
 from pipelines.workflow.running.nodes import BAD, Node, Output, instant
 from pipelines.workflow.running.spec import Parameter, Tree, Workflow, text
 
@@ -164,7 +163,7 @@ def _output(one: Parameter, variables: Variables) -> str:
     try:
         if one.expression:
             return str(text(evaluate(one.expression, variables)))
-        tags = list(placeholders_of(one.parameter))
+        tags = list(placeholders(one.parameter))
         value = value_of(tags[0], variables) if tags else variables.get(one.parameter.strip())
     except BadExpression as error:
         value, reason = None, str(error)
@@ -211,6 +210,3 @@ def item_name(name: str, index: int, item: object) -> str:
     else:
         words = str(text(item))
     return f"{name}({index}:{words.replace('(', '').replace(')', '')})"
-
-
-__all__ = ["Missing", "Refused", "Variables"]
