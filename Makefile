@@ -22,6 +22,9 @@ bench: $(READY)  ## what it costs, beside what one would use instead
 bench-load: $(READY)  ## what load generators say of a server whose latency is known
 	@$(BIN)/python -m tests.bench.load
 
+bench-evaluation: $(READY)  ## offline evaluation: ten million rows, and how often its intervals hold the truth
+	@$(BIN)/python -m tests.bench.evaluation
+
 lock:  ## resolve requirements.lock anew, and the image's from it (needs uv)
 	@uv pip compile pyproject.toml --extra rehearsal --extra mlflow --extra parquet --group dev --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements.lock
@@ -33,4 +36,4 @@ $(READY): requirements.lock pyproject.toml
 	@.ci/setup
 	@touch $@
 
-.PHONY: help demo test lint bench bench-load lock
+.PHONY: help demo test lint bench bench-evaluation bench-load lock
