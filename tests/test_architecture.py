@@ -25,11 +25,11 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "click": ("pipelines/cli/",),
     "envoy": ("pipelines/rehearsal/envoy.py",),
     "flask": ("pipelines/rehearsal/",),
-    "gevent": ("gates/load/worker.py",),
+    "gevent": ("gates/load/worker/",),
     "github": ("pipelines/clients/github.py",),
     "hera": ("pipelines/workflow/templates/",),
     "jinja2": ("pipelines/render/", "pipelines/reports/"),
-    "locust": ("gates/load/worker.py",),
+    "locust": ("gates/load/worker/",),
     "mlflow": ("pipelines/clients/registry.py",),
     "numpy": ("gates/canary/", "gates/evaluation/", "gates/golden/", "pipelines/rehearsal/"),
     "prometheus_api_client": ("pipelines/clients/prometheus.py",),
@@ -68,7 +68,7 @@ CLOCKS = {
 TICKING = {
     "pipelines/wiring.py": "SystemClock, which everybody else asks",
     "pipelines/rehearsal/": "the world on loopback lives in real time",
-    "gates/load/worker.py": "a process of its own that sends requests on time",
+    "gates/load/worker/": "a process of its own that sends requests on time",
     "pipelines/clients/git/cache.py": "waits, bounded, for another process to let go of the clone",
     "pipelines/clients/git/repository.py": "waits under a second before it pushes again",
 }

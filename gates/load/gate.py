@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 from gates.contract import Evidence, Phase, Question, Status, Verdict
 from gates.golden import Golden, GoldenRefused, Repository, read_golden
 from gates.load.generator import GeneratorFailed, generate, null_endpoint
-from gates.load.recording import Recording, Run
+from gates.load.recording import Payload, Recording, Run
 from gates.load.settings import LoadSettings
 
 _MAXIMUM_RPS = 5000.0
@@ -106,7 +106,7 @@ class Load:
         whole = Evidence(measurements=found.measurements, facts=facts)
         return _verdict(question, said.status, said.reason, said.sentence, whole)
 
-    def _first_look(self, target: str, rate: float, bodies: Sequence[str]) -> tuple[Recording, Recording]:
+    def _first_look(self, target: str, rate: float, bodies: Sequence[Payload]) -> tuple[Recording, Recording]:
         with null_endpoint() as nothing:
             tried = Run(
                 url=nothing,
@@ -141,7 +141,7 @@ def _is_http(url: str) -> bool:
     return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
-def _bodies(payloads: Golden, seed: int) -> list[str]:
+def _bodies(payloads: Golden, seed: int) -> list[Payload]:
     rows = list(payloads.rows)
     if len(rows) > _BODIES:
         rows = random.Random(seed).sample(rows, _BODIES)  # noqa: S311 - repeatable on purpose
@@ -149,9 +149,9 @@ def _bodies(payloads: Golden, seed: int) -> list[str]:
     return [_body(row, names) for row in rows]
 
 
-def _body(row: Sequence[float], columns: str) -> str:
+def _body(row: Sequence[float], columns: str) -> Payload:
     tensor = {"name": "input-0", "datatype": "FP64", "shape": [1, len(row)], "data": list(row)}
-    return json.dumps({"parameters": {"columns": columns}, "inputs": [tensor]})
+    return Payload(body=json.dumps({"parameters": {"columns": columns}, "inputs": [tensor]}).encode())
 
 
 def _verdict(

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from gates.load.recording import Recording, Run, decode_recordings, encode_job
+from gates.load.recording import Payload, Recording, Run, decode_recordings, encode_job
 
 _START_SECONDS = 30.0
 """What importing locust may take on a busy machine."""
@@ -22,13 +22,13 @@ class GeneratorFailed(Exception):
 
 
 def generate(
-    runs: Sequence[Run], bodies: Sequence[str], *, start_seconds: float = _START_SECONDS
+    runs: Sequence[Run], payloads: Sequence[Payload], *, start_seconds: float = _START_SECONDS
 ) -> list[Recording]:
     """One recording per run, from a process of its own that is gone when this returns.
 
     Args:
         runs: driven one after the other.
-        bodies: JSON texts; each request's is drawn from them.
+        payloads: each request is drawn from them.
         start_seconds: granted on top of what the runs take, for starting and ending.
 
     Raises:
@@ -43,7 +43,7 @@ def generate(
         text=True,
     ) as worker:
         try:
-            answer, errors = worker.communicate(encode_job(runs, bodies), timeout=bound)
+            answer, errors = worker.communicate(encode_job(runs, payloads), timeout=bound)
         except subprocess.TimeoutExpired:
             raise GeneratorFailed(f"it did not end within {bound:g} s") from None
         finally:

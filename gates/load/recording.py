@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
+
+ProtocolName = Literal["v2", "v2_binary", "v2_grpc", "v1", "completions", "chat"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payload:
+    """One request, as it goes to the target again and again."""
+
+    body: bytes
+    headers: tuple[tuple[str, str], ...] = ()
+    """Name and value of what the protocol wants beside or instead of the usual ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,7 +25,9 @@ class Run:
     """One stretch of load at a steady rate."""
 
     url: str
-    """Every request is a POST to exactly this address."""
+    """Every request is a POST to exactly this address; for gRPC, where the server is."""
+    protocol: ProtocolName = "v2"
+    """How the target is spoken to."""
     rate_rps: float
     seconds: float
     warm_up_seconds: float
@@ -32,7 +46,8 @@ class Recording:
     lags_us: list[int]
     """How much later than that it was really sent."""
     kinds: list[str]
-    """``ok``, ``http_<status>``, ``no_outputs``, ``unfinished``, or the name of an exception."""
+    """``ok``, ``http_<status>``, ``grpc_<status>``, ``no_outputs``, ``cut_off``, ``unfinished``, or the name
+    of an exception."""
     scheduled: int
     """Arrivals after the warm-up, dropped ones too."""
     dropped: int
@@ -45,18 +60,25 @@ class Recording:
     """``timerfd``, or ``sleep`` where there is none: coarser by a millisecond."""
     schedule_sha256: str
     """Of all arrival times and rows: two runs with the same one sent the same."""
+    firsts_us: list[int] = field(default_factory=list)
+    """Of streamed answers: until the first token, counted like the latencies; in no order of theirs."""
     versions: dict[str, str] = field(default_factory=dict)
 
 
-def encode_job(runs: Sequence[Run], bodies: Sequence[str]) -> str:
+def encode_job(runs: Sequence[Run], payloads: Sequence[Payload]) -> str:
     """The generator's whole configuration."""
-    return json.dumps({"runs": [asdict(run) for run in runs], "bodies": list(bodies)})
+    bodies = [[base64.b64encode(one.body).decode("ascii"), one.headers] for one in payloads]
+    return json.dumps({"runs": [asdict(run) for run in runs], "payloads": bodies})
 
 
-def decode_job(text: str) -> tuple[list[Run], list[bytes]]:
+def decode_job(text: str) -> tuple[list[Run], list[Payload]]:
     """What :func:`encode_job` wrote."""
     job = json.loads(text)
-    return [Run(**run) for run in job["runs"]], [body.encode() for body in job["bodies"]]
+    payloads = [
+        Payload(body=base64.b64decode(body), headers=tuple((name, value) for name, value in headers))
+        for body, headers in job["payloads"]
+    ]
+    return [Run(**run) for run in job["runs"]], payloads
 
 
 def encode_recordings(recordings: Sequence[Recording]) -> str:

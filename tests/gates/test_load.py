@@ -21,7 +21,7 @@ import pytest
 from gates.contract import Gate, Objectives, Status, Verdict
 from gates.load import Load, LoadSettings
 from gates.load.generator import GeneratorFailed, generate, null_endpoint
-from gates.load.recording import Run
+from gates.load.recording import Payload, Run
 from pipelines.journal.lines import verdict_from_data, verdict_to_data
 from tests.questions import Folder, arm, question
 
@@ -29,6 +29,7 @@ Serve = Callable[..., str]
 OBJECTIVES = Objectives(
     latency_threshold_ms=100.0, latency_budget_percent=5.0, error_budget_percent=5.0, peak_rps=100.0
 )
+NOTHING = Payload(body=b"{}")
 SETTINGS = LoadSettings(
     payloads="rows.csv",
     label="fraud",
@@ -236,7 +237,7 @@ class TestGenerator:
         """Another one another schedule; warm-up is sent and not counted."""
         with null_endpoint() as url:
             runs = [self.run(url), self.run(url), self.run(url, seed=8)]
-            first, again, other = generate(runs, ["{}"] * 3)
+            first, again, other = generate(runs, [NOTHING] * 3)
         assert first.schedule_sha256 == again.schedule_sha256 != other.schedule_sha256
         assert first.scheduled == len(first.kinds) == again.scheduled
         assert 60 <= first.scheduled <= 140
@@ -254,7 +255,7 @@ class TestGenerator:
         }
         urls = [f"{serve(**one)}/v2/models/fraud-scorer/infer" for one in behaviours.values()]
         urls += [f"{serve(body=body)}/v2/models/fraud-scorer/infer" for body in (["outputs"], "<html>")]
-        body = json.dumps({"inputs": [{"shape": [1, 2], "data": [1.0, 2.0]}]})
+        body = Payload(body=json.dumps({"inputs": [{"shape": [1, 2], "data": [1.0, 2.0]}]}).encode())
         recordings = generate([self.run(url, rate_rps=60.0) for url in urls], [body])
         seen = [set(one.kinds) for one in recordings]
         assert seen == [{kind} for kind in (*behaviours, "no_outputs", "no_outputs")]
@@ -262,7 +263,7 @@ class TestGenerator:
     def test_a_run_of_nothing_is_empty(self) -> None:
         """So low a rate that nobody arrives."""
         with null_endpoint() as url:
-            (nothing,) = generate([self.run(url, rate_rps=1e-6)], ["{}"])
+            (nothing,) = generate([self.run(url, rate_rps=1e-6)], [NOTHING])
         assert (nothing.scheduled, nothing.kinds) == (0, [])
 
     def test_a_crash_is_named_by_its_last_line(self) -> None:
@@ -305,7 +306,7 @@ class TestGenerator:
         """At its bound, however long it would have taken."""
         broken("locust.py", "import time; time.sleep(600)")
         with pytest.raises(GeneratorFailed, match=r"did not end within 1\.7 s"):
-            generate([self.run("http://127.0.0.1:9")], ["{}"], start_seconds=0.5)
+            generate([self.run("http://127.0.0.1:9")], [NOTHING], start_seconds=0.5)
 
     def test_nothing_is_left_running(self, serve: Serve, judge: Callable[..., Verdict]) -> None:
         """Neither the generator nor the endpoint that answers at once outlives the verdict."""
@@ -330,7 +331,9 @@ class TestGenerator:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:
-            (seen,) = generate([self.run(f"https://localhost:{server.server_port}/", rate_rps=20.0)], ["{}"])
+            (seen,) = generate(
+                [self.run(f"https://localhost:{server.server_port}/", rate_rps=20.0)], [NOTHING]
+            )
         finally:
             server.shutdown()
             server.server_close()

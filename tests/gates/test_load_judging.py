@@ -17,7 +17,15 @@ from pydantic import TypeAdapter, ValidationError
 from gates.contract import Objectives, Status
 from gates.load import LoadSettings
 from gates.load.judging import evidence, percentile_ms, say, shares
-from gates.load.recording import Recording, Run, decode_job, decode_recordings, encode_job, encode_recordings
+from gates.load.recording import (
+    Payload,
+    Recording,
+    Run,
+    decode_job,
+    decode_recordings,
+    encode_job,
+    encode_recordings,
+)
 
 OBJECTIVES = Objectives(
     latency_threshold_ms=10.0, latency_budget_percent=1.0, error_budget_percent=0.5, peak_rps=100.0
@@ -267,7 +275,8 @@ class TestWire:
 
     def test_round_trip(self) -> None:
         """Nothing is lost."""
-        assert decode_job(encode_job([self.RUN], ["{}", "ä"])) == ([self.RUN], [b"{}", "ä".encode()])
+        payloads = [Payload(body=b"{}"), Payload(body=b"\x00\xff", headers=(("Content-Type", "x/y"),))]
+        assert decode_job(encode_job([self.RUN], payloads)) == ([self.RUN], payloads)
         look = recording(fast=3, http_500=1)
         assert decode_recordings(encode_recordings([look, CALM])) == [look, CALM]
 

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gates.load.generator import generate
-from gates.load.recording import Run
+from gates.load.recording import Payload, Run
 from tests.bench.load.target import Target, compiled, percentile_ms, started
 
 BODY = json.dumps(
@@ -68,7 +68,7 @@ def ours(target: Target, rate: float, seconds: int) -> Seen:
         timeout_seconds=5.0,
         maximum_in_flight=4096,
     )
-    (one,) = generate([run], [BODY])
+    (one,) = generate([run], [Payload(body=BODY.encode())])
     if set(one.kinds) != {"ok"}:
         raise RuntimeError(f"not every request was answered: {sorted(set(one.kinds))}")
     return Seen(
