@@ -373,7 +373,7 @@ class WorkflowNode:
 
     @property
     def stuck(self) -> bool:
-        """Somebody resumed it without an answer: what stands behind it never starts, and nothing ends it."""
+        """Somebody resumed it without an answer: what stands behind it never starts."""
         return self.kind == "Suspend" and self.phase == "Succeeded" and self.unanswered
 
 
@@ -428,7 +428,7 @@ class Workflows(Protocol):
         ...
 
     def answer(self, workflow: str, node: str, answer: Literal["go", "stop"], message: str) -> bool:
-        """Give a waiting node its answer, then let it go on; False when it waits no more.
+        """Give a waiting node its answer, and let it go on; False when it waits no more.
 
         An answer that was given before stands: a node takes one.
         """

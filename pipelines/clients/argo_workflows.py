@@ -2,8 +2,9 @@
 
 Hera has a client for this, but it has no time-out, loses the path of the server's address and drops the
 fields it does not know. What decides here was seen on a real server: a node takes its output once; a node
-that is resumed by its selector without one leaves everything behind it stuck; a refusal by the node's state
-comes as a 500; a posted event is answered with 200 whether or not anything matched.
+that is resumed by its selector without one leaves everything behind it stuck; to resume a node overwrites its
+message, to set its phase does not; a refusal by the node's state comes as a 500; a posted event is answered
+with 200 whether or not anything matched.
 """
 
 from __future__ import annotations
@@ -148,18 +149,19 @@ class ArgoWorkflows:
             raise Refused("workflow_refused", sentence) from None
 
     def answer(self, workflow: str, node: str, answer: Literal["go", "stop"], message: str) -> bool:
-        """Set the node's output, then resume it: never the other way round, and never one without the other.
+        """Set the node's output, its message and that it succeeded, in one request: never one alone.
 
         False when the node waits no more. An output that was set before cannot be set again and stands.
         """
-        values = json.dumps({"answer": answer})
-        return self._set(workflow, node, message, outputParameters=values) and self._on(
-            workflow, "resume", nodeFieldSelector=f"id={node}"
-        )
+        over = {"message": message, "phase": "Succeeded"}
+        try:
+            return self._set(workflow, node, outputParameters=json.dumps({"answer": answer}), **over)
+        except _Declined:
+            return self._set(workflow, node, **over)
 
     def tell(self, workflow: str, node: str, message: str) -> bool:
         """Show a sentence at a waiting node; False when it waits no more."""
-        return self._set(workflow, node, message)
+        return self._set(workflow, node, message=message)
 
     def terminate(self, workflow: str) -> None:
         """End a workflow at once, without what it would still do; already ended or gone is fine."""
@@ -173,20 +175,25 @@ class ArgoWorkflows:
             if declined.http != 404:
                 raise self._misunderstood(f"delete {workflow}", declined) from None
 
-    def _set(self, workflow: str, node: str, message: str, **more: str) -> bool:
+    def _set(self, workflow: str, node: str, *, message: str, **more: str) -> bool:
         said = message[:_LONGEST_MESSAGE]
         return self._on(workflow, "set", nodeFieldSelector=f"id={node}", message=said, **more)
 
     def _on(self, workflow: str, verb: str, **body: str) -> bool:
-        """Do something to a workflow; False when it is too late for that."""
+        """Do something to a workflow; False when it is too late for that.
+
+        Raises:
+            _Declined: an output was set before.
+        """
         try:
             self._call("PUT", self._path(workflow, verb), body=body)
         except _Declined as declined:
             said = str(declined)
+            if _ANSWERED in said:
+                raise
             if declined.http == 404 or _NOT_WAITING in said or _OVER in said:
                 return False
-            if _ANSWERED not in said:
-                raise self._misunderstood(f"{verb} {workflow}", declined) from None
+            raise self._misunderstood(f"{verb} {workflow}", declined) from None
         return True
 
     # ------------------------------------------------------------------------------ doctor

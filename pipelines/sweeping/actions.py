@@ -62,7 +62,7 @@ class End:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delete:
-    """Remove a workflow that nothing else can end."""
+    """Remove a workflow that would never end."""
 
     workflow: str
     sentence: str
@@ -159,7 +159,7 @@ def _surplus(state: State, workflows: Sequence[Workflow]) -> Iterator[End]:
 
 def _unstick(workflow: Workflow) -> Delete:
     at = next(node.task for node in workflow.nodes if node.stuck)
-    sentence = f"{at} was resumed by hand without an answer, and nothing else ends a workflow stuck so"
+    sentence = f"{at} was resumed by hand without an answer, so that what stands behind it never starts"
     return Delete(workflow=workflow.name, sentence=sentence)
 
 

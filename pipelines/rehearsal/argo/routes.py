@@ -144,16 +144,23 @@ class Routes:
 
     def _set(self, namespace: str, name: str) -> Response:
         values = json.loads(_body().get("outputParameters") or "{}")
-        message = str(_body().get("message") or "")
+        message, phase = str(_body().get("message") or ""), _body().get("phase") or ""
+        if phase not in ("", "Succeeded"):
+            raise ApiError(400, 3, f"{phase} is an invalid phase to set to")
 
         def act(held: Held, now: datetime) -> None:
-            held.run.set_output(_selector(), values, now, message)
+            if values or not phase:
+                held.run.set_output(_selector(), values, now, message)
+            if phase:
+                held.run.resume(_selector(), now, message)
 
         return self._on("patch", namespace, name, act)
 
     def _resume(self, namespace: str, name: str) -> Response:
+        said = f"Resumed by: map[User:system:serviceaccount:{namespace}:{self._account()}]"
+
         def act(held: Held, now: datetime) -> None:
-            held.run.resume(_selector() or None, now)
+            held.run.resume(_selector() or None, now, said)
 
         return self._on("patch", namespace, name, act)
 
