@@ -14,7 +14,7 @@ from pipelines.workflow.lint.sheet import Sheet, Tree
 
 _MOST_CASES = 20_000
 """Combinations of results looked through for one task; beyond, nothing is claimed."""
-_ITEMS = ("withItems", "withParam", "withSequence")
+ITEMS = ("withItems", "withParam", "withSequence")
 _BY_ITEMS = ("AnySucceeded", "AllFailed")
 
 
@@ -26,6 +26,8 @@ class Dag:
     waits: dict[str, depends.Depends] = field(default_factory=dict)
     unread: set[str] = field(default_factory=set)
     """Tasks of which it cannot be told what they wait for."""
+    _ancestors: dict[str, set[str]] = field(default_factory=dict)
+    """As far as they were asked for, once all tasks are known."""
 
     def before(self, task: str) -> list[str]:
         """The tasks a task waits for."""
@@ -35,6 +37,8 @@ class Dag:
 
     def ancestors(self, task: str) -> set[str]:
         """All tasks that have ended before a task starts."""
+        if task in self._ancestors:
+            return self._ancestors[task]
         found: set[str] = set()
         ahead = self.before(task)
         while ahead:
@@ -42,7 +46,7 @@ class Dag:
             if name not in found:
                 found.add(name)
                 ahead += self.before(name)
-        return found
+        return self._ancestors.setdefault(task, found)
 
     def may_run_without(self, task: str, other: str) -> bool:
         """Whether a task may run although an ancestor of it was skipped or omitted."""
@@ -51,19 +55,15 @@ class Dag:
         if not absent:
             return False
         possible: dict[str, set[str]] = {other: absent}
-        for name in self._order():
-            if name not in possible and other in self.ancestors(name):
-                possible[name] = results[name] & self._under(name, {**results, **possible})
+        between = {name for name in (task, *self.ancestors(task)) if other in self.ancestors(name)}
+        for name in sorted(between, key=lambda one: len(self.ancestors(one))):
+            possible[name] = results[name] & self._under(name, {**results, **possible})
         return bool({"Succeeded", "Failed"} & possible[task])
-
-    def _order(self) -> list[str]:
-        """Tasks, each behind those it waits for."""
-        return sorted(self.tasks, key=lambda name: len(self.ancestors(name)))
 
     def _results(self, task: str) -> set[str]:
         written = self.tasks[task]
         found = {"Succeeded", "Failed", "Errored"}
-        if written.get("when") and not any(written.get(key) for key in _ITEMS):
+        if written.get("when") and not any(written.get(key) for key in ITEMS):
             found.add("Skipped")  # with items, each of them may be, and not the task
         if task in self.waits:
             found.add("Omitted")
@@ -71,7 +71,11 @@ class Dag:
 
     def _under(self, task: str, results: Mapping[str, set[str]]) -> set[str]:
         """The results a task may have, given those of the tasks before it."""
-        runs = set(self._cases(task, results))
+        runs: set[bool] = set()
+        for holds in self._cases(task, results):
+            runs.add(holds)
+            if len(runs) == 2:
+                break
         ran = {"Succeeded", "Failed", "Errored", "Skipped"}
         return (ran if True in runs else set()) | ({"Omitted"} if False in runs else set())
 
@@ -153,7 +157,7 @@ def _ref(sheet: Sheet, path: Path, ref: depends.Ref, dag: Dag) -> None:
     elif ref.result and ref.result not in depends.RESULTS:
         message = f"{ref.task}.{ref.result} is no result"
         sheet.breaks("task_result", path, message, near(ref.result, depends.RESULTS))
-    elif ref.result in _BY_ITEMS and not any(other.get(key) for key in _ITEMS):
+    elif ref.result in _BY_ITEMS and not any(other.get(key) for key in ITEMS):
         message = f"{ref.task}.{ref.result} is about items, and {ref.task} has none"
         sheet.breaks("task_result", path, message, "ask for .Succeeded or .Failed")
 

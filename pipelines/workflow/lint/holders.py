@@ -74,9 +74,8 @@ class Holder:
     @property
     def arguments(self) -> list[Tree]:
         """The parameters it declares, its own and those of the template it is made from."""
-        own = list((self.spec.get("arguments") or {}).get("parameters") or ())
-        base = self.base
-        return own if base is None or base is self else [*own, *base.arguments]
+        specs = [self.spec] if self.base in (None, self) else [self.spec, self.base.spec]
+        return [one for spec in specs for one in (spec.get("arguments") or {}).get("parameters") or ()]
 
     def templates(self) -> list[Template]:
         """Its templates."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from pipelines.spec.scalars import Path, near, show
 from pipelines.workflow.conditions import BadCondition
 from pipelines.workflow.conditions import parse as parse_condition
 from pipelines.workflow.expressions import BadExpression, parse, paths
-from pipelines.workflow.lint.graphs import Dag
+from pipelines.workflow.lint.graphs import ITEMS, Dag
 from pipelines.workflow.lint.holders import PODS, Holder, Template
 from pipelines.workflow.lint.sheet import Sheet, Tree
 from pipelines.workflow.placeholders import placeholders
@@ -55,6 +55,12 @@ class Scope:
     def plus(self, *names: str, anything: tuple[str, ...] = ()) -> Scope:
         """The same with more names."""
         return replace(self, names=self.names | frozenset(names), open=self.open + anything)
+
+    def with_all(self, others: Iterable[Scope]) -> Scope:
+        """The same with what others give."""
+        for other in others:
+            self = self.plus(*other.names, anything=other.open)
+        return self
 
 
 def check(holder: Holder, dags: Mapping[Path, Dag]) -> None:
@@ -135,37 +141,32 @@ def _of_inputs(template: Template) -> Iterator[str]:
         yield "inputs.parameters"
 
 
-def _of_task(word: str, task: Tree, used: Template | None) -> tuple[set[str], tuple[str, ...]]:
-    """What others may ask of a task or step, and the beginnings behind which anything may stand."""
+def _of_task(word: str, task: Tree, used: Template | None) -> Scope:
+    """What others may ask of a task or step; anything of its outputs where its template is not known."""
     prefix = f"{word}.{task.get('name')}"
-    names = {f"{prefix}.{one}" for one in _OF_NODES}
-    several = bool(task.get("withItems") or task.get("withParam") or task.get("withSequence"))
+    found = Scope(frozenset(f"{prefix}.{one}" for one in _OF_NODES))
+    pods = [f"{prefix}.{one}" for one in _OF_PODS]
     if used is None:
-        return names | {f"{prefix}.{one}" for one in (*_OF_PODS, "ip", "outputs.parameters")}, (
-            f"{prefix}.outputs.",
-        )
+        return found.plus(*pods, f"{prefix}.ip", anything=(f"{prefix}.outputs.",))
     if used.kind in (*PODS, "http", "plugin"):
-        names |= {f"{prefix}.{one}" for one in _OF_PODS}
+        found = found.plus(*pods)
     if used.tree.get("daemon"):
-        names.add(f"{prefix}.ip")
-    if several:
-        names |= {f"{prefix}.outputs.parameters", f"{prefix}.outputs.result"}
+        found = found.plus(f"{prefix}.ip")
+    if any(task.get(key) for key in ITEMS):
+        found = found.plus(f"{prefix}.outputs.parameters", f"{prefix}.outputs.result")
     for kind in ("parameters", "artifacts"):
-        names |= {f"{prefix}.outputs.{kind}.{one.get('name')}" for one in used.section("outputs", kind)}
-    return names, ()
+        found = found.plus(
+            *(f"{prefix}.outputs.{kind}.{one.get('name')}" for one in used.section("outputs", kind))
+        )
+    return found
 
 
-def _of_items(task: Tree) -> tuple[set[str], tuple[str, ...]]:
+def _of_items(task: Tree) -> Scope:
     if task.get("withParam"):
-        return {"item"}, ("item.",)
-    if task.get("withSequence"):
-        return {"item"}, ()
-    names: set[str] = set()
-    for item in task.get("withItems") or ():
-        names.add("item")
-        if isinstance(item, dict):
-            names |= {f"item.{key}" for key in item}
-    return names, ()
+        return Scope(frozenset({"item"}), ("item.",))
+    items = task.get("withItems") or ()
+    keys = {f"item.{key}" for item in items if isinstance(item, dict) for key in item}
+    return Scope(frozenset({"item", *keys}) if items or task.get("withSequence") else frozenset())
 
 
 # ----------------------------------------------------------------------------- templates
@@ -183,14 +184,13 @@ def _template(template: Template, scope: Scope, dag: Dag | None) -> None:
             *(f"outputs.{kind}.{one.get('name')}.path" for one in template.section("outputs", kind))
         )
     measured = own.plus(*_OF_METRICS, anything=("outputs.", "resourcesDuration."))
-    skipped = (
-        {"dag", "steps", "outputs", "metrics", "name"} if template.kind in ("dag", "steps") else {"metrics"}
-    )
+    is_graph = template.kind in ("dag", "steps")
+    skipped = {"metrics", *({"dag", "steps", "outputs", "name"} if is_graph else ())}
     for key, value in template.tree.items():
         if key not in skipped:
             _texts(sheet, (*template.path, key), value, own)
     _texts(sheet, (*template.path, "metrics"), template.tree.get("metrics"), measured)
-    if template.kind in ("dag", "steps"):
+    if is_graph:
         _tasks(template, own, dag)
 
 
@@ -198,31 +198,19 @@ def _tasks(template: Template, own: Scope, dag: Dag | None) -> None:
     sheet, word = template.holder.sheet, "tasks" if template.kind == "dag" else "steps"
     if dag is not None:
         _texts(sheet, (*template.path, "dag", "target"), template.tree["dag"].get("target"), own)
-    given = {}
-    for path, task in template.tasks():
-        given[path] = _of_task(word, task, template.holder.used(task))
-    every = {name for names, _ in given.values() for name in names}
-    beginnings = tuple(one for _, more in given.values() for one in more)
+    given = {path: _of_task(word, task, template.holder.used(task)) for path, task in template.tasks()}
+    every = own.with_all(given.values())
     for path, task in template.tasks():
         before = _before(template, path, task, dag)
-        names = {name for place, one in given.items() if place in before for name in one[0]}
-        anything = tuple(name for place, one in given.items() if place in before for name in one[1])
-        items = _of_items(task)
-        mine = own.plus(*names, *items[0], anything=(*anything, *items[1]))
+        mine = own.with_all([_of_items(task), *(one for place, one in given.items() if place in before)])
         unsure = _unsure(template, task, dag, given) if dag is not None else {}
-        mine = replace(mine, later=frozenset(every), unsure=unsure)
+        mine = replace(mine, later=every.names, unsure=unsure)
         for key, value in task.items():
             if key not in ("name", "inline", "hooks", "depends", "dependencies"):
                 _texts(sheet, (*path, key), value, mine)
         for name, hook in (task.get("hooks") or {}).items():
-            self_ = given[path]
-            _hook(sheet, (*path, "hooks", name), hook or {}, mine.plus(*self_[0], anything=self_[1]))
-    _texts(
-        sheet,
-        (*template.path, "outputs"),
-        template.tree.get("outputs"),
-        own.plus(*every, anything=beginnings),
-    )
+            _hook(sheet, (*path, "hooks", name), hook or {}, mine.with_all([given[path]]))
+    _texts(sheet, (*template.path, "outputs"), template.tree.get("outputs"), every)
 
 
 def _before(template: Template, path: Path, task: Tree, dag: Dag | None) -> set[Path]:
@@ -235,9 +223,7 @@ def _before(template: Template, path: Path, task: Tree, dag: Dag | None) -> set[
     return {place for place, _ in template.tasks() if int(place[at]) < int(path[at])}
 
 
-def _unsure(
-    template: Template, task: Tree, dag: Dag, given: Mapping[Path, tuple[set[str], tuple[str, ...]]]
-) -> dict[str, str]:
+def _unsure(template: Template, task: Tree, dag: Dag, given: Mapping[Path, Scope]) -> dict[str, str]:
     """Outputs of ancestors that may have been skipped although this task runs."""
     found: dict[str, str] = {}
     name = str(task.get("name"))
@@ -247,7 +233,7 @@ def _unsure(
     for place, other in template.tasks():
         before = str(other.get("name"))
         if before in ancestors and dag.may_run_without(name, before):
-            outputs = {one for one in given[place][0] if ".outputs." in one or one.endswith(".exitCode")}
+            outputs = {one for one in given[place].names if ".outputs." in one or one.endswith(".exitCode")}
             found |= dict.fromkeys(outputs, f"{before} may be skipped, and {name} runs all the same")
     return found
 
@@ -267,8 +253,6 @@ def _texts(sheet: Sheet, path: Path, value: object, scope: Scope) -> None:
         _text(sheet, path, value, scope)
     elif isinstance(value, dict):
         for key, inner in value.items():
-            if key == "when" and isinstance(inner, str):
-                _condition(sheet, (*path, key), inner)
             _texts(sheet, (*path, key), inner, scope)
     elif isinstance(value, list):
         for at, inner in enumerate(value):
@@ -276,8 +260,8 @@ def _texts(sheet: Sheet, path: Path, value: object, scope: Scope) -> None:
 
 
 def _text(sheet: Sheet, path: Path, text: str, scope: Scope) -> None:
-    if path[-1] in ("expression", "fromExpression") and path[-2] in ("valueFrom", path[-2]):
-        if "retryStrategy" not in path:
+    if path[-1] in ("expression", "fromExpression"):
+        if "retryStrategy" not in path:  # which knows names of its own, see templates
             _expression(sheet, path, text, scope, strict=True)
         return
     if path[-1] == "when":
