@@ -200,7 +200,9 @@ def step(assignment: Assignment, name: str) -> Outcome:
     state, move = _look_first(assignment, state, name)
     if move.kind == "advance" and move.stage == name:
         return perform(assignment, state, state.plan.stage(name))
-    return _not_its_turn(assignment, state, move, name)
+    if name == "judge" and _is_to_be_told(state):
+        perform(assignment, state, state.plan.stage(name))
+    return _not_its_turn(state, move, name)
 
 
 def ask_for_change(assignment: Assignment) -> Outcome:
@@ -227,7 +229,7 @@ def ask_gate(assignment: Assignment, gate: str) -> Outcome:
     move = next_move(assignment, state)
     stage = current(state)
     if stage.step != "judge" or move.kind in ("roll_back", "stop"):
-        return _not_its_turn(assignment, state, move, "judge")
+        return _not_its_turn(state, move, "judge")
     if gate not in stage.gates:
         return Done(sentence=f"{gate} is not in this promotion's plan")
     context = _context(assignment, state, stage)
@@ -263,12 +265,10 @@ def _only_looks(state: State, move: Move) -> bool:
     return move.reason in LOOKS or step == "bake" or (step == "approve" and state.change is not None)
 
 
-def _not_its_turn(assignment: Assignment, state: State, move: Move, name: str) -> Outcome:
+def _not_its_turn(state: State, move: Move, name: str) -> Outcome:
     if name in state.done:
         return Done(sentence=f"{name} is done already")
     if move.kind in ("roll_back", "stop"):
-        if name == "judge" and state.refused is None and _failed(state, name):  # shown where people look
-            perform(assignment, state, state.plan.stage(name))
         return Refused(reason=move.reason, sentence=move.sentence)
     planned = next((stage for stage in state.plan.stages if stage.name == name), None)
     if planned is None:
@@ -276,8 +276,10 @@ def _not_its_turn(assignment: Assignment, state: State, move: Move, name: str) -
     return NotYet(reason=move.reason, sentence=move.sentence, retry_after_seconds=planned.every_seconds)
 
 
-def _failed(state: State, name: str) -> bool:
-    return any(verdict.status is Status.FAIL for verdict in verdicts_of(state, name).values())
+def _is_to_be_told(state: State) -> bool:
+    """A gate failed when it was asked alone: what all of them said is not shown yet where people look."""
+    over = state.refused or state.rollback or state.ended or "judge" in state.done
+    return not over and any(one.status is Status.FAIL for one in verdicts_of(state, "judge").values())
 
 
 def _roll_back(assignment: Assignment, state: State, move: Move) -> Outcome:
