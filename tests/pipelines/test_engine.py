@@ -100,13 +100,19 @@ class Pulls:
 
 
 class Branches:
-    """A repository in which nothing is looked for but branches that go."""
+    """A repository whose main is empty; the next readings may fail as git does."""
 
     def __init__(self) -> None:
         self.deleted: list[str] = []
+        self.failures: deque[Exception] = deque()
 
     def delete_branch(self, branch: str) -> None:
         self.deleted.append(branch)
+
+    def files(self, prefix: str, at: str) -> dict[str, str]:
+        if self.failures:
+            raise self.failures.popleft()
+        return {}
 
 
 def pull(**changes: Any) -> PullRequest:
@@ -267,7 +273,7 @@ def test_a_poll_that_says_the_same_again_is_written_once() -> None:
 def test_a_rollback_takes_no_for_an_answer_from_nobody() -> None:
     """Refused while it goes back, it is not over: it tries again, and says why it waits."""
     case = Case(*JUDGED, e.RollbackBegan(code="aborted", sentence="enough"))
-    case.forge.answers = deque([errors.Refused("no", "not now")])
+    case.repository.failures.append(errors.Refused("no", "not now"))
     state = case.assignment.recorder.read()
     assert state is not None
     outcome = perform(case.assignment, state, ROLL_BACK)
@@ -441,9 +447,9 @@ def test_the_engine_looks_for_a_persons_word_while_it_holds() -> None:
 
 
 def test_a_rollback_that_waits_is_tried_again() -> None:
-    """The forge is away while the pull request is to be closed: the engine does not give up."""
+    """Git is away while it is looked whether main holds the candidate: the engine does not give up."""
     case = Case(*JUDGED, e.AbortAsked(person="oscar", reason="enough"))
-    case.forge.answers = deque([UNREACHABLE, UNREACHABLE, pull()])
+    case.repository.failures.extend([UNREACHABLE, UNREACHABLE])
     state = Engine(case.assignment).run()
     assert state.ended is not None
     assert (state.ended.outcome, state.ended.left_undone) == ("aborted", ())
