@@ -45,7 +45,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "why": ("looking", "Say which version could have answered a request, and who approved it."),
     "evidence": ("proving", "Write everything a promotion rests on into one file, or check one."),
     "doctor": ("doctor", "Ask every outside system for reach, rights and version."),
-    "workflow": ("workflowing", "Check and run Argo workflows without a cluster."),
+    "workflow": ("workflowing", "Write, check and run Argo workflows without a cluster."),
     "rehearse": ("rehearsing", "Run the whole job on this machine, with real servers."),
 }
 """Command -> the module of this package that has it under its name, and its line in the help."""
