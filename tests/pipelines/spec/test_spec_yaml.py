@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from pipelines.errors import SpecInvalid
 from pipelines.spec.scalars import near, path_text, show, unwanted
-from pipelines.spec.yaml import MAX_BYTES, MAX_DEPTH, MAX_PROBLEMS, Document, edit, load
+from pipelines.spec.yaml import MAX_BYTES, MAX_DEPTH, MAX_PROBLEMS, Document, edit, load, load_all
 
 
 def told(text: str) -> list[str]:
@@ -325,3 +325,33 @@ def test_agrees_with_another_reader(text: str) -> None:
 
     if not document.problems:
         assert pyyaml.safe_load(text) == document.value
+
+
+# ------------------------------------------------------------------------- several documents
+
+
+def test_every_document_of_a_file_has_its_lines() -> None:
+    """Counted from the top of the file; documents without content are left out."""
+    first, second = load_all("---\na: 1\n---\n---\n# nothing\n---\nb:\n  c: 2\n...\n", "f.yaml")
+
+    assert (first.value, second.value) == ({"a": 1}, {"b": {"c": 2}})
+    assert (first.line(("a",)), second.line(("b", "c"))) == (2, 8)
+    assert first.problems == second.problems == []
+
+
+def test_problems_of_one_document_are_not_those_of_another() -> None:
+    """What comes behind a broken one cannot be read."""
+    documents = load_all("a: 1\n---\n- no\n---\nb: yes\n---\nc: [\n---\nd: 1\n", "f.yaml")
+
+    assert [[problem.line for problem in one.problems] for one in documents] == [[], [3, 3], [5], [8]]
+    assert documents[1].is_spoiled(())
+
+
+@given(st.one_of(st.text(max_size=200), YAMLISH))
+def test_several_documents_never_raise(text: str) -> None:
+    """And mean what another reader reads."""
+    documents = load_all(text, "f.yaml")
+
+    if not any(one.problems for one in documents):
+        others = [one for one in pyyaml.safe_load_all(text) if one is not None]
+        assert [one.value for one in documents] == others
