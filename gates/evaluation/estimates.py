@@ -15,8 +15,8 @@ from gates.binomial import clopper_pearson
 
 _HALVINGS = 40
 """How often an alpha between 0 and 1 is halved: p-values down to 1e-12, below which ``1 - alpha`` is 1."""
-_WIDEST_RATIO = 1e9
-"""A ratio of shares is looked for between this and its inverse."""
+_WIDEST_RATIO = 1e12
+"""A ratio of shares is looked for between this and its inverse; of 50 million rows none lies beyond."""
 
 
 class Law(Protocol):
@@ -294,11 +294,7 @@ def normal(alpha: float) -> float:
 
 
 def _root(function: Callable[[float], float], low: float, high: float) -> float:
-    """Where a falling function crosses zero; the nearer end where it does not."""
+    """Where a falling function crosses zero."""
     from scipy.optimize import brentq
 
-    if function(low) <= 0:
-        return low
-    if function(high) >= 0:
-        return high
     return float(brentq(function, low, high))

@@ -13,6 +13,7 @@ from gates.evaluation import drift, fairness, requirements, slices
 from gates.evaluation.calibration import Calibration, calibrate
 from gates.evaluation.estimates import Estimate
 from gates.evaluation.measures import (
+    Areas,
     Flips,
     PairedTest,
     Rule,
@@ -22,7 +23,7 @@ from gates.evaluation.measures import (
     paired_tests,
 )
 from gates.evaluation.objections import Objection, fail
-from gates.evaluation.sample import Identities, Sample
+from gates.evaluation.sample import Bools, Floats, Identities, Sample
 from gates.evaluation.scoring import Scores
 from gates.evaluation.settings import EvaluationSettings
 from gates.evaluation.words import said
@@ -70,9 +71,14 @@ def find(
     """Measure both arms; the scores must have met no objection."""
     how, labels, new, old = rule(settings), sample.labels, scores.candidate, scores.stable
     calibration, before = _calibrated(labels, new, settings), _calibrated(labels, old, settings)
-    differences = {} if old is None else compare(labels, new, old, how)
+    asked: Areas = "drawn" if "pr_auc" in (*settings.floors, *settings.implausible) else "limit"
+    paired: Areas = "drawn" if "pr_auc" in settings.margins else "limit"
+    differences = {} if old is None else compare(labels, new, old, how, pr_auc=paired)
     return Findings(
-        candidate={**measure(labels, new, how), **(calibration.estimates if calibration else {})},
+        candidate={
+            **measure(labels, new, how, pr_auc=asked),
+            **(calibration.estimates if calibration else {}),
+        },
         champion=None
         if old is None
         else {**measure(labels, old, how), **(before.estimates if before else {})},
@@ -89,11 +95,7 @@ def find(
     )
 
 
-def _calibrated(
-    labels: np.ndarray[tuple[int], np.dtype[np.bool_]],
-    scores: np.ndarray[tuple[int], np.dtype[np.float64]] | None,
-    settings: EvaluationSettings,
-) -> Calibration | None:
+def _calibrated(labels: Bools, scores: Floats | None, settings: EvaluationSettings) -> Calibration | None:
     if scores is None or scores.min() < 0.0 or scores.max() > 1.0:
         return None
     return calibrate(labels, scores, settings.alpha)

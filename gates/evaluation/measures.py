@@ -26,10 +26,15 @@ from gates.evaluation.estimates import (
     p_value,
 )
 from gates.evaluation.ranking import PrecisionRecall, delong, placements
-from gates.evaluation.resampling import is_drawn, resampled
+from gates.evaluation.resampling import Resampled, is_drawn, linear, resampled
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+
+Areas = Literal["left_out", "limit", "drawn"]
+"""Whether the area under the precision-recall curve is measured, and whether its rows are really drawn again,
+which costs more than all else, or its interval is that of the bootstrap's linear limit."""
+Method = Literal["mcnemar", "delong", "bootstrap", "linear", "normal", "score"]
 
 SMALLER_IS_BETTER = frozenset({"log_loss", "brier", "cost"})
 _NEARLY_NONE = float(np.finfo(np.float64).eps)
@@ -75,7 +80,7 @@ class PairedTest:
     """One paired test of no difference at all."""
 
     measure: str
-    method: Literal["mcnemar", "delong", "bootstrap", "normal", "score"]
+    method: Method
     p: float
     holm_p: float
     """Adjusted for the number of tests."""
@@ -83,9 +88,9 @@ class PairedTest:
     """What the candidate is shown to be, over all tests together, at the confidence of the intervals."""
 
 
-_METHODS: dict[str, Literal["mcnemar", "delong", "bootstrap", "normal", "score"]] = {
+_METHODS: dict[str, Method] = {
     "auc": "delong",
-    "pr_auc": "bootstrap",
+    "pr_auc": "linear",
     "accuracy": "mcnemar",
     "recall": "mcnemar",
     "log_loss": "normal",
@@ -94,10 +99,10 @@ _METHODS: dict[str, Literal["mcnemar", "delong", "bootstrap", "normal", "score"]
 }
 
 
-def measure(labels: Bools, scores: Floats, rule: Rule, *, pr_auc: bool = True) -> dict[str, Estimate]:
+def measure(labels: Bools, scores: Floats, rule: Rule, *, pr_auc: Areas = "limit") -> dict[str, Estimate]:
     """Every measure of one arm; ``log_loss`` and ``brier`` only where all scores are probabilities.
 
-    ``labels`` need at least two rows of either kind. ``pr_auc`` costs as much as all others together.
+    ``labels`` need at least two rows of either kind.
     """
     rows = len(labels)
     flagged = scores >= rule.threshold
@@ -111,15 +116,15 @@ def measure(labels: Bools, scores: Floats, rule: Rule, *, pr_auc: bool = True) -
     if _probabilities(scores):
         laws["log_loss"] = (_mean(_log_losses(labels, scores)), rows)
         laws["brier"] = (_mean(np.square(scores - labels)), rows)
-    if pr_auc:
-        laws["pr_auc"] = (_area(labels, scores), rows)
+    if pr_auc != "left_out":
+        laws["pr_auc"] = (_area(labels, scores, pr_auc), rows)
     if rule.priced:
         laws["cost"] = (_cost(labels, flagged, rule), rows)
     return {name: estimate(law, samples, rule.alpha) for name, (law, samples) in laws.items()}
 
 
 def compare(
-    labels: Bools, candidate: Floats, champion: Floats, rule: Rule, *, pr_auc: bool = True
+    labels: Bools, candidate: Floats, champion: Floats, rule: Rule, *, pr_auc: Areas = "limit"
 ) -> dict[str, Estimate]:
     """Candidate minus champion on the same rows, for the measures that can be paired."""
     rows = len(labels)
@@ -135,8 +140,8 @@ def compare(
         losses -= _log_losses(labels, champion)
         laws["log_loss"] = (_mean(losses), rows)
         laws["brier"] = (_mean(np.square(candidate - labels) - np.square(champion - labels)), rows)
-    if pr_auc:
-        laws["pr_auc"] = (_area_difference(labels, candidate, champion), rows)
+    if pr_auc != "left_out":
+        laws["pr_auc"] = (_area_difference(labels, candidate, champion, pr_auc), rows)
     if rule.priced:
         laws["cost"] = (_cost_difference(labels, new, old, rule), rows)
     return {name: estimate(law, samples, rule.alpha) for name, (law, samples) in laws.items()}
@@ -165,7 +170,7 @@ def paired_tests(differences: dict[str, Estimate], alpha: float) -> tuple[Paired
     return tuple(
         PairedTest(
             measure=name,
-            method=_METHODS[name],
+            method="bootstrap" if isinstance(one.law, Resampled) else _METHODS[name],
             p=p,
             holm_p=adjusted,
             shown=_shown(name, one, adjusted < alpha),
@@ -218,19 +223,20 @@ def _auc_difference(labels: Bools, candidate: Floats, champion: Floats) -> Law:
 # Where rows are drawn, they are put in an order of their own first, so that the file's does not matter.
 
 
-def _area(labels: Bools, scores: Floats) -> Law:
-    if is_drawn(len(labels)):
+def _area(labels: Bools, scores: Floats, how: Areas) -> Law:
+    if how == "drawn" and is_drawn(len(labels)):
         order = np.lexsort((scores, labels))
         labels, scores = labels[order], scores[order]
     ranked = PrecisionRecall.of(labels, scores)
     value, influence = ranked.influence()
     if value >= 1.0 - 1e-12:
         return _Perfect(1.0, int(min(labels.sum(), (~labels).sum())))
-    return Within(resampled(value, influence, ranked.area), 0.0, 1.0)
+    law = resampled(value, influence, ranked.area) if how == "drawn" else linear(value, influence)
+    return Within(law, 0.0, 1.0)
 
 
-def _area_difference(labels: Bools, candidate: Floats, champion: Floats) -> Law:
-    if is_drawn(len(labels)):
+def _area_difference(labels: Bools, candidate: Floats, champion: Floats, how: Areas) -> Law:
+    if how == "drawn" and is_drawn(len(labels)):
         order = np.lexsort((candidate - champion, candidate + champion, labels))
         labels, candidate, champion = labels[order], candidate[order], champion[order]
     old = PrecisionRecall.of(labels, champion)
@@ -239,6 +245,8 @@ def _area_difference(labels: Bools, candidate: Floats, champion: Floats) -> Law:
     new = PrecisionRecall.of(labels, candidate)
     value, grows = new.influence()
     influence += grows
+    if how == "limit":
+        return linear(value - before, influence)
     return resampled(value - before, influence, lambda weights: new.area(weights) - old.area(weights))
 
 

@@ -58,6 +58,11 @@ def is_drawn(rows: int) -> bool:
     return rows <= DRAWN_ROWS
 
 
+def linear(value: float, influence: Floats) -> Normal:
+    """What resampling comes to in its linear limit; arguments as of :func:`resampled`."""
+    return Normal(value, float(np.sqrt(np.sum(np.square(influence)))))
+
+
 def resampled(value: float, influence: Floats, statistic: Callable[[Floats], float]) -> Law:
     """What resampling says about a statistic of the rows.
 
@@ -67,10 +72,10 @@ def resampled(value: float, influence: Floats, statistic: Callable[[Floats], flo
             that follows from it (Efron 1987, section 7).
         statistic: the statistic for given weights of the rows, whole numbers that sum to their number.
     """
-    error = float(np.sqrt(influence @ influence))
-    rows = len(influence)
+    limit, rows = linear(value, influence), len(influence)
+    error = limit.error
     if error == 0.0 or not is_drawn(rows):
-        return Normal(value, error)
+        return limit
     dice = np.random.default_rng(_SEED)
     draws = np.empty(DRAWS)
     for number in range(DRAWS):

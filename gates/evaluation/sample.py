@@ -118,8 +118,6 @@ def picked(table: Table, names: Sequence[str], rows: Sequence[int]) -> list[list
     for batch in table.batches(numbers=names):
         here = wanted[(wanted >= batch.first - 1) & (wanted < batch.first - 1 + len(batch.numbers))]
         found += batch.numbers[here - (batch.first - 1)].tolist()
-        if len(found) == len(wanted):
-            break
     return found
 
 

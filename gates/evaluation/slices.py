@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gates.evaluation.estimates import Estimate, holm, p_value
-from gates.evaluation.measures import SMALLER_IS_BETTER, Rule, compare, measure
+from gates.evaluation.measures import SMALLER_IS_BETTER, Areas, Rule, compare, measure
 from gates.evaluation.objections import Objection, fail, unknown
 from gates.evaluation.sample import Sample
 from gates.evaluation.scoring import Scores
@@ -142,7 +142,8 @@ def _slice(
     count, positives = len(known), int(known.sum())
     if not is_sufficient(count, positives, settings):
         return Slice(name=name, rows=count, positives=positives, required=required)
-    area = "pr_auc" in (*settings.slice_floors, *settings.slice_margins, *settings.implausible)
+    asked = (*settings.slice_floors, *settings.slice_margins, *settings.implausible)
+    area: Areas = "drawn" if "pr_auc" in asked else "left_out"
     new = scores.candidate[rows]
     old = None if scores.stable is None else scores.stable[rows]
     return Slice(

@@ -31,6 +31,8 @@ class Run:
     seconds: float
     peak_mib: float
     said: str
+    cpu_seconds: float
+    """Of user and system, whatever else the machine was doing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ def run(command: Sequence[str]) -> Run:
     if child.returncode != 0:
         raise RuntimeError(f"{' '.join(command)} ended with {child.returncode}: {text[-2000:]}")
     scale = 2**20 if sys.platform == "darwin" else 2**10
-    return Run(seconds, usage.ru_maxrss / scale, text.strip())
+    return Run(seconds, usage.ru_maxrss / scale, text.strip(), usage.ru_utime + usage.ru_stime)
 
 
 def measure(pair: Pair) -> tuple[list[Run], list[Run]]:

@@ -232,6 +232,7 @@ def test_parquet_gives_what_csv_gives() -> None:
         ({"x": [0, None]}, {"label": "x"}, "row 2 has ''"),
         ({"x": [1.0]}, {"numbers": ["y"]}, "no column is called 'y', only x"),
         ({"x": []}, {"words": ["x"]}, "holds null, not text or numbers"),
+        ({"x": np.empty(0)}, {"numbers": ["x"]}, "it has no rows"),
         ({" x": [1.0]}, {"numbers": [" x"]}, "padded"),
         ({"": [1.0]}, {"numbers": [""]}, "empty"),
         ({}, {}, "it has no columns"),

@@ -37,7 +37,7 @@ def cost(folder: Path, rows: int, forms: Sequence[str], other: str) -> Iterator[
 
 
 def _line(what: str, found: Run) -> str:
-    return f"{what:<44}{found.seconds:9.1f} s{found.peak_mib:9.0f} MiB"
+    return f"{what:<44}{found.seconds:9.1f} s{found.cpu_seconds:9.1f} s of CPU{found.peak_mib:9.0f} MiB"
 
 
 def _has(python: str, library: str) -> bool:

@@ -67,8 +67,10 @@ def measures(truth_rows: int) -> Callable[[int, np.random.Generator], Draw]:
 
     def draw(rows: int, dice: np.random.Generator) -> Draw:
         labels, new, old = scored(rows, dice)
-        found: dict[str, Estimate] = {**measure(labels, new, RULE), **calibrate(labels, new, ALPHA).estimates}
-        found |= {f"{name} difference": one for name, one in compare(labels, new, old, RULE).items()}
+        alone = measure(labels, new, RULE, pr_auc="drawn")
+        found: dict[str, Estimate] = {**alone, **calibrate(labels, new, ALPHA).estimates}
+        apart = compare(labels, new, old, RULE, pr_auc="drawn")
+        found |= {f"{name} difference": one for name, one in apart.items()}
         known = truth(truth_rows)
         return {name: (one.low, known[name], one.high) for name, one in found.items() if name in known}
 
@@ -161,6 +163,6 @@ def decisions(rows: int, draws: int) -> Iterator[str]:
             old = dice.random(rows) < np.where(labels, 0.8, 0.05)
             turned = dice.random(rows) < np.where(old, 0.03 / 0.8 + worse * margin / 0.8, 0.15)
             new = np.where(labels, old ^ turned, old)
-            one = compare(labels, new.astype(float), old.astype(float), RULE, pr_auc=False)["recall"]
+            one = compare(labels, new.astype(float), old.astype(float), RULE, pr_auc="left_out")["recall"]
             passed += one.low >= -margin
         yield f"recall worse by {worse:>3g} margins{'':<12}{rows:>8,}{draws:>8,}{passed / draws:>9.1%}"

@@ -24,7 +24,9 @@ def test_a_small_bench_prints_its_tables() -> None:
     done = bench("tests.bench.evaluation", "--rows", "3000", "--draws", "8", "--formats", "parquet,csv")
 
     assert done.returncode == 0, done.stderr
-    costs = re.findall(r"^the gate, 3,000 rows, (parquet|csv) +[\d.]+ s +\d+ MiB$", done.stdout, re.M)
+    costs = re.findall(
+        r"^the gate, 3,000 rows, (parquet|csv) +[\d.]+ s +[\d.]+ s of CPU +\d+ MiB$", done.stdout, re.M
+    )
     assert costs == ["parquet", "csv"]
     assert re.search("^  (PASS|FAIL): ", done.stdout, re.M)
     for name in ("auc difference", "pr_auc", "impact ratio", "psi, shift 0", "ece, lift 0", "answers: mean"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from sklearn.calibration import calibration_curve
 
 from gates.contract import Status
 from gates.evaluation.calibration import Bin, Ece, bounds_of, calibrate, curve, slope_and_intercept
+from pipelines.journal.lines import verdict_to_data
 from tests.gates.evaluation.tables import columns, desk, said
 
 ALPHA = 0.05
@@ -124,6 +126,17 @@ def test_a_candidate_that_overstates_is_refused(tmp_path: Path) -> None:
     narrow = desk(tmp_path).set(calibration_slope=(0.97, 1.03)).judge()
     assert said(narrow) == (Status.FAIL, "not_shown_calibrated")
     assert "within 0.97 and 1.03 must be shown" in narrow.sentence
+
+
+def test_a_slope_that_cannot_be_told_is_not_shown(tmp_path: Path) -> None:
+    """A candidate that parts the labels without a miss; the evidence still is JSON."""
+    golden, scores = columns()
+    parted = [0.9 * y + 0.1 * x for y, x in zip(golden["fraud"], scores["candidate"], strict=True)]
+    made = desk(tmp_path, golden, {**scores, "candidate": parted})
+    verdict = made.set(calibration_slope=(0.5, 2.0)).judge()
+    assert said(verdict) == (Status.FAIL, "not_shown_calibrated")
+    assert "calibration slope undefined" in verdict.sentence
+    assert json.dumps(verdict_to_data(verdict), allow_nan=False)
 
 
 def test_scores_that_are_no_probabilities_have_no_calibration(tmp_path: Path) -> None:

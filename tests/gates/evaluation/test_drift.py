@@ -14,6 +14,7 @@ from scipy.stats import ks_2samp, ncx2
 from gates.contract import Status
 from gates.evaluation.drift import Gap, Psi, drift, gap, psi
 from tests.gates.evaluation.tables import columns, desk, said
+from tests.questions import question
 
 ALPHA = 0.05
 values = st.lists(st.integers(0, 30).map(float), min_size=5, max_size=80).map(np.array)
@@ -134,3 +135,5 @@ def test_scores_that_are_spread_otherwise_than_the_champions(tmp_path: Path) -> 
     assert said(made.put("scores", squeezed).judge()) == (Status.FAIL, "scores_drifted")
     narrow = desk(tmp_path, golden, scores).set(drift_ceilings={"score_ks": 0.01}).judge()
     assert said(narrow) == (Status.FAIL, "scores_may_have_drifted")
+    first = made.judge(question(stable=None))
+    assert first.status is Status.PASS

@@ -26,6 +26,7 @@ from werkzeug import Request, Response
 
 from gates.contract import Gate, Status, Verdict
 from gates.evaluation import Evaluation, EvaluationSettings
+from gates.golden.table import BATCH_ROWS
 from pipelines.clients.inference import V2Inference
 from pipelines.errors import Misbehaved, Unreachable
 from pipelines.journal.lines import verdict_from_data, verdict_to_data
@@ -452,3 +453,112 @@ def test_importing_it_loads_no_heavy_library() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout.strip() == "set()"
+
+
+class TestWhatIsSent:
+    """Features alone, all of them, in the file's order, batch by batch."""
+
+    def described(self, golden: Path, tmp_path: Path, rows: int = _ROWS) -> tuple[Path, dict[str, Any]]:
+        """The golden set with ids and regions between its features."""
+        header, *lines = (golden / "golden.csv").read_text().splitlines()
+        assert header == "a,b,fraud"
+        split = [line.split(",") for line in lines]
+        many = [split[n % len(split)] for n in range(rows)]
+        text = "a,payment,region,b,fraud\n" + "".join(
+            f"{a},p{n},{'north' if n % 2 else 'south'},{b},{y}\n" for n, (a, b, y) in enumerate(many)
+        )
+        (tmp_path / "described.csv").write_text(text)
+        return tmp_path, {
+            "golden_set": "described.csv",
+            "sha256": hashlib.sha256(text.encode()).hexdigest(),
+            "row_id": "payment",
+            "attributes": ("region",),
+            "slices": ("region",),
+        }
+
+    def test_no_id_no_attribute_and_no_label(
+        self, world: World, settings: EvaluationSettings, golden: Path, tmp_path: Path
+    ) -> None:
+        """A model never sees what it is judged by; slices are told apart all the same."""
+        folder, changes = self.described(golden, tmp_path)
+        asked = Noting(V2Inference())
+        gate = Evaluation(replace(settings, **changes), repository=Folder(folder), inference=asked)
+        served = world.serve("v2", lambda rows: [good(row) for row in rows])
+        verdict = gate.judge(question(candidate=arm("candidate", "v2", served), stable=None))
+        assert said(verdict) == (Status.PASS, "shown_on_golden_set")
+        assert asked.columns == {("a", "b")}
+        assert [len(rows) for rows in asked.sent] == [_ROWS, 50]
+        slices: Any = verdict.evidence.facts["slices"]
+        assert [one["rows"] for one in slices] == [_ROWS / 2, _ROWS / 2]
+
+    def test_a_golden_set_of_several_batches(
+        self, settings: EvaluationSettings, golden: Path, tmp_path: Path
+    ) -> None:
+        """Each batch must come back whole: scores that are missing here cannot be made up for there."""
+        rows = BATCH_ROWS + 100
+        folder, changes = self.described(golden, tmp_path, rows)
+        asked = question(candidate=arm("candidate", "v2", "http://v2"), stable=None)
+        wanted = replace(settings, **changes, floors={"auc": 0.8}, ceilings={}, margins={})
+        gate = Evaluation(wanted, repository=Folder(folder), inference=Noting(Straight()))
+        assert gate.judge(asked).evidence.facts["rows"] == rows
+        gate = Evaluation(wanted, repository=Folder(folder), inference=Shifting())
+        verdict = gate.judge(asked)
+        assert said(verdict) == (Status.FAIL, "scores_missing")
+        assert f"{BATCH_ROWS} rows with {BATCH_ROWS - 1}" in verdict.sentence
+
+    def test_a_golden_set_without_a_feature_cannot_be_asked_about(
+        self, world: World, settings: EvaluationSettings, golden: Path
+    ) -> None:
+        """Everything in it describes rows."""
+        described = replace(settings, attributes=("a", "b"))
+        assert said(world.gate(described).judge(question())) == (Status.FAIL, "golden_set_invalid")
+
+    def test_a_server_that_mixes_up_the_rows_of_a_request(
+        self, world: World, settings: EvaluationSettings
+    ) -> None:
+        """Another company of rows, another score: caught by asking again."""
+        verdict = world.judge(settings, lambda rows: [good(row) for row in reversed(rows)], whole=True)
+        assert said(verdict) == (Status.FAIL, "not_deterministic")
+
+
+class Noting:
+    """Passes everything on, and remembers it."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+        self.columns: set[tuple[str, ...]] = set()
+        self.sent: list[Sequence[Sequence[float]]] = []
+
+    def infer(
+        self, url: str, model: str, rows: Sequence[Sequence[float]], *, columns: Sequence[str]
+    ) -> list[float]:
+        """Ask."""
+        self.columns.add(tuple(columns))
+        self.sent.append(rows)
+        answer: list[float] = self._inner.infer(url, model, rows, columns=columns)
+        return answer
+
+
+class Straight:
+    """The good model without a wire."""
+
+    def infer(
+        self, url: str, model: str, rows: Sequence[Sequence[float]], *, columns: Sequence[str]
+    ) -> list[float]:
+        """Score."""
+        return [good(list(row)) for row in rows]
+
+
+class Shifting:
+    """Gives one score too few for the first rows, and one too many for the next."""
+
+    def __init__(self) -> None:
+        self._spare: list[float] = []
+
+    def infer(
+        self, url: str, model: str, rows: Sequence[Sequence[float]], *, columns: Sequence[str]
+    ) -> list[float]:
+        """As many as there are rows, taken over all requests."""
+        scores = [*self._spare, *(good(list(row)) for row in rows)]
+        self._spare = scores[len(rows) - 1 :]
+        return scores[: len(rows) - 1]

@@ -137,6 +137,20 @@ def test_precision_and_recall_area_in_slices_is_measured_when_asked_for(tmp_path
     assert "pr_auc" not in slice_of(desk(tmp_path).set(slices=("sex",)).judge(), "sex=f")["candidate"]
 
 
+def test_a_slice_in_which_nothing_is_flagged_has_no_precision(tmp_path: Path) -> None:
+    """What is undefined is not shown, and not missed either."""
+    old = np.asarray(GOLDEN["age"]) >= 65
+    made = desk(tmp_path, scores=scored(old, 0.4 * np.asarray(SCORES["candidate"]))).set(
+        slices=("age",), slice_edges={"age": (65.0,)}, slice_floors={"precision": 0.3}, margins={}
+    )
+    assert slice_of(made.judge(), "age>=65")["state"] == "not_shown"
+    assert made.judge().status is Status.PASS
+    assert said(made.set(required_slices=("age>=65",)).judge()) == (
+        Status.FAIL,
+        "slice_not_shown_above_floor",
+    )
+
+
 def test_a_first_version_is_sliced_without_a_champion(tmp_path: Path) -> None:
     """Margins ask for nothing there."""
     verdict = desk(tmp_path).set(**SLICED, slice_floors={"auc": 0.6}).judge(question(stable=None))

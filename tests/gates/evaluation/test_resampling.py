@@ -38,7 +38,7 @@ def test_beyond_many_rows_the_linear_limit_is_taken() -> None:
     labels = dice.random(DRAWN_ROWS) < 0.05
     truth = dice.normal(size=DRAWN_ROWS) + 2 * labels
     new, old = (1 / (1 + np.exp(-(truth + noise * dice.normal(size=DRAWN_ROWS)))) for noise in (0.3, 0.5))
-    drawn = compare(labels, new, old, Rule(threshold=0.5, alpha=ALPHA))["pr_auc"]
+    drawn = compare(labels, new, old, Rule(threshold=0.5, alpha=ALPHA), pr_auc="drawn")["pr_auc"]
     assert isinstance(drawn.law, Resampled)
     limit = Normal(drawn.law.value, drawn.law.error).bounds(ALPHA)
     assert (drawn.low, drawn.high) == pytest.approx(limit, abs=0.08 * (drawn.high - drawn.low))
