@@ -170,7 +170,7 @@ def world(
     preview = platform.environments[environment.preview] if environment.preview else None
     metrics = _metrics(desktop, platform, environment_name)
     desk = change_desk(desktop, platform)
-    sources: dict[str, object] = {"repository": repository, **_readers(desktop)}
+    sources: dict[str, object] = {"repository": repository, "keys": desktop.secrets, **_readers(desktop)}
     if metrics is not None:
         sources["metrics"] = metrics
     if desk is not None:

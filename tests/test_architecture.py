@@ -31,6 +31,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "jinja2": ("pipelines/render/", "pipelines/reports/"),
     "locust": ("gates/load/worker/",),
     "mlflow": ("pipelines/clients/registry.py",),
+    "model_signing": ("gates/signature/signing.py",),
     "numpy": ("gates/canary/", "gates/evaluation/", "gates/golden/", "pipelines/rehearsal/"),
     "prometheus_api_client": ("pipelines/clients/prometheus.py",),
     "psutil": ("pipelines/rehearsal/",),

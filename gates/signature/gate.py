@@ -1,17 +1,18 @@
-"""Is the artifact the one that was named?"""
+"""The gate: what is found about an artifact's bytes and its signature, and what follows."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-import stat
-from collections.abc import Iterator
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import ClassVar, Protocol
+from typing import ClassVar, Literal, Protocol
 
 from gates.contract import Evidence, Measurement, Phase, Question, Status, Verdict
+from gates.signature.digest import ArtifactUnusable, file_digests, whole_digest
+from gates.signature.signing import NotSigned, SigningMissing, verify
+
+_REFERENCE = re.compile(r"env:[A-Z_][A-Z0-9_]*|file:/[^\s]+")
 
 
 class Artifacts(Protocol):
@@ -22,104 +23,119 @@ class Artifacts(Protocol):
         ...
 
 
-class ArtifactUnusable(ValueError):
-    """What lies there has no digest: no file, a symbolic link, a socket; the message names the place."""
+class Keys(Protocol):
+    """Where keys are read from."""
 
-
-def artifact_digest(path: Path) -> str:
-    """The digest of an artifact, ``sha256:`` and 64 hexadecimal digits.
-
-    It is the sha256 over one line per file, sorted by bytes: the path below the artifact with ``/``
-    between its parts, a zero byte, the sha256 of the file's bytes in hexadecimal, a newline. A single file
-    counts as a folder with that one file in it. Empty folders, times and permissions count for nothing.
-    Files are read in pieces, so the size of an artifact does not matter.
-
-    Raises:
-        ArtifactUnusable: there is no file, or there is a symbolic link or anything else that is no file.
-        OSError: something cannot be read; nothing is skipped.
-    """
-    lines = sorted(_lines(path))
-    if not lines:
-        raise ArtifactUnusable(f"{path} holds no file")
-    digest = hashlib.sha256()
-    for line in lines:
-        digest.update(line)
-    return f"sha256:{digest.hexdigest()}"
-
-
-def _lines(root: Path) -> Iterator[bytes]:
-    if not stat.S_ISDIR(root.lstat().st_mode):
-        yield _line(root, root.name)
-        return
-    folders = [root]
-    while folders:
-        for entry in folders.pop().iterdir():
-            if stat.S_ISDIR(entry.lstat().st_mode):
-                folders.append(entry)
-            else:
-                yield _line(entry, entry.relative_to(root).as_posix())
-
-
-def _line(file: Path, name: str) -> bytes:
-    mode = file.lstat().st_mode
-    if stat.S_ISLNK(mode):
-        raise ArtifactUnusable(f"{file} is a symbolic link: copy what it points at into the artifact")
-    if not stat.S_ISREG(mode):
-        raise ArtifactUnusable(f"{file} is neither a file nor a folder")
-    # No link that took the file's place since is followed.
-    with os.fdopen(os.open(file, os.O_RDONLY | os.O_NOFOLLOW), "rb") as content:
-        return os.fsencode(name) + b"\0" + hashlib.file_digest(content, "sha256").hexdigest().encode() + b"\n"
+    def value(self, reference: str) -> str:
+        """The text that a reference stands for; an exception when there is none."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignatureSettings:
-    """Nothing to set yet: a digest either is the one that was named or is not."""
+    """Whose signatures count. A tier that fixes ``keys`` should fix ``unsigned`` too."""
+
+    keys: tuple[str, ...] = ()
+    """Public keys, any of which may have signed: ``env:NAME`` or ``file:/absolute/path`` of a PEM. None: the
+    digest alone is asked for."""
+    unsigned: Literal["fail", "pass"] = "fail"
+    """What an artifact without a signature gets where there are keys. A wrong one fails in any case."""
+
+    def __post_init__(self) -> None:
+        for key in self.keys:
+            if not _REFERENCE.fullmatch(key):
+                raise ValueError(f"write env:NAME or file:/absolute/path of a public key; got {key!r}")
 
 
 class Signature:
-    """Whether the bytes at the candidate's address are those that the release names.
+    """Whether the bytes at the candidate's address are those that the release names, and who signed them.
 
-    The artifact is fetched afresh and its digest computed again. That proves integrity alone: who made the
-    artifact is not asked, since verifying a signature over it (model-signing) is not here yet.
+    The artifact is fetched afresh and its digest computed again. Where the tier names keys, one of them must
+    have signed every file of it. The signature is looked at first, since it names the file that is wrong.
 
-    ==========================================  =======  ===================
+    ==========================================  =======  =======================
     what is found                               verdict  reason
-    ==========================================  =======  ===================
-    the digest is the one under judgement       PASS     digest_matches
-    it is another                               FAIL     digest_differs
+    ==========================================  =======  =======================
     a link, a special file, no file, no right   UNKNOWN  artifact_unreadable
-    ==========================================  =======  ===================
+    model-signing is not installed              UNKNOWN  signing_not_installed
+    no signature, and the tier wants one        FAIL     unsigned
+    what is there is no signature of files      FAIL     signature_malformed
+    none of the keys made it                    FAIL     wrong_key
+    a signed file is missing                    FAIL     file_missing
+    a file is not as it was signed              FAIL     file_changed
+    a file was added after it was signed        FAIL     file_extra
+    the library has another objection           FAIL     signature_mismatch
+    the digest is another than the one named    FAIL     digest_differs
+    no signature, and the tier lets it pass     PASS     unsigned_allowed
+    signed by a key, and the digest is right    PASS     signed
+    no key is named, and the digest is right    PASS     digest_matches
+    ==========================================  =======  =======================
 
-    Whatever the source of artifacts raises passes through and is no verdict.
+    Whatever the sources of artifacts and keys raise passes through and is no verdict.
     """
 
     name: ClassVar[str] = "signature"
     phase: ClassVar[Phase] = "preview"
-    needs: ClassVar[frozenset[str]] = frozenset({"artifacts"})
+    needs: ClassVar[frozenset[str]] = frozenset({"artifacts", "keys"})
     Settings: ClassVar[type] = SignatureSettings
 
-    def __init__(self, settings: SignatureSettings, *, artifacts: Artifacts) -> None:
+    def __init__(self, settings: SignatureSettings, *, artifacts: Artifacts, keys: Keys) -> None:
         self._settings = settings
         self._artifacts = artifacts
+        self._keys = keys
 
     def judge(self, question: Question) -> Verdict:
-        """Fetch the candidate's artifact and compare its digest with the subject's."""
+        """Fetch the candidate's artifact, and hold it against its signature and the subject's digest."""
         uri, named = question.candidate.uri, question.subject.digest
         path = self._artifacts.fetch(uri)
         try:
-            found = artifact_digest(path)
+            files = file_digests(path)
         except (ArtifactUnusable, OSError) as error:
-            return _verdict(
-                question, Status.UNKNOWN, "artifact_unreadable", f"{uri} has no digest: {error}.", None
-            )
+            sentence = f"{uri} has no digest: {error}."
+            return _verdict(question, Status.UNKNOWN, "artifact_unreadable", sentence, None)
+        found = whole_digest(files)
+        try:
+            signer = self._signer(path, files)
+        except SigningMissing as error:
+            return _verdict(question, Status.UNKNOWN, "signing_not_installed", f"{error}.", found)
+        except NotSigned as error:
+            if error.reason != "unsigned" or self._settings.unsigned == "fail":
+                return _verdict(question, Status.FAIL, error.reason, f"{uri} is refused: {error}.", found)
+            signer = ""
         if found != named:
             sentence = f"{uri} has the digest {found}, but {named} is under judgement; promote what is there."
-            return _verdict(question, Status.FAIL, "digest_differs", sentence, found)
-        return _verdict(question, Status.PASS, "digest_matches", f"{uri} has the digest {named}.", found)
+            return _verdict(question, Status.FAIL, "digest_differs", sentence, found, signer)
+        return _passed(question, found, signer)
+
+    def _signer(self, path: Path, files: dict[str, str]) -> str | None:
+        """The reference of the key that signed; None when no key is named."""
+        if not self._settings.keys:
+            return None
+        return verify(path, files, {key: self._keys.value(key) for key in self._settings.keys})
 
 
-def _verdict(question: Question, status: Status, reason: str, sentence: str, found: str | None) -> Verdict:
-    facts = {"uri": question.candidate.uri, "digest": question.subject.digest, "signature": "not verified"}
+def _passed(question: Question, found: str, signer: str | None) -> Verdict:
+    reason, told = {
+        None: ("digest_matches", ""),
+        "": ("unsigned_allowed", "; it is not signed, which the tier allows"),
+    }.get(signer, ("signed", f" and is signed by {signer}"))
+    sentence = f"{question.candidate.uri} has the digest {found}{told}."
+    return _verdict(question, Status.PASS, reason, sentence, found, signer)
+
+
+def _verdict(
+    question: Question,
+    status: Status,
+    reason: str,
+    sentence: str,
+    found: str | None,
+    signer: str | None = None,
+) -> Verdict:
+    facts = {
+        "uri": question.candidate.uri,
+        "digest": question.subject.digest,
+        "signature": f"verified with {signer}" if signer else "not verified",
+    }
     return Verdict(
         gate=Signature.name,
         subject=question.subject,

@@ -32,6 +32,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "plan": ("writing", "Show the stages a promotion would go through; nothing is touched."),
     "comment": ("commenting", "Post a plan on its pull request, from a job of GitHub Actions."),
     "digest": ("writing", "Print the digest of an artifact, as release.yaml wants it."),
+    "sign": ("signing", "Sign every file of an artifact with a private key."),
+    "verify": ("signing", "See that an artifact is the one that was named and signed."),
     "promote": ("moving", "Move a version into an environment, through every gate."),
     "status": ("looking", "Show where promotions are and why they wait."),
     "hold": ("people", "Stop a promotion from rising until it is resumed."),

@@ -74,7 +74,7 @@ def ask(
         if not again and name in known and known[name].status in (Status.PASS, Status.FAIL):
             verdicts.append(known[name])
             continue
-        verdict = _one(context, name, replace(asked, now=context.now))
+        verdict = answer(context, name, replace(asked, now=context.now))
         if (role := stage.named(name)) != name:
             verdict = replace(verdict, sentence=f"{role}: {verdict.sentence}")
         if stage.step == "bake" or _news(known.get(name), verdict):
@@ -87,7 +87,8 @@ def ask(
     return tuple(verdicts)
 
 
-def _one(context: Context, name: str, asked: Question) -> Verdict:
+def answer(context: Context, name: str, asked: Question) -> Verdict:
+    """What one gate says; UNKNOWN when it raises. Nothing is written down."""
     try:
         return context.world.gate(name, context.release).judge(asked)
     except CouldNotTell as error:

@@ -10,6 +10,7 @@ from pipelines.journal.state import State
 from pipelines.render import pull_request_text, render
 from pipelines.spec.yaml import edit
 from pipelines.steps.contract import Context, Done, NotYet, Outcome, Refused
+from pipelines.steps.judging import answer, outcome, question
 from pipelines.steps.recorder import Recorder
 from pipelines.steps.start import open_promotions, promotions_of, stable_of
 from pipelines.strategy import plan, to_data
@@ -21,6 +22,8 @@ def run(context: Context) -> Outcome:
         return Done(sentence=f"pull request {context.state.proposed.url} is open")
     if obstacle := _order(context) or _room(context):
         return obstacle
+    if unsigned := _signature(context):
+        return unsigned
     _rebase(context)
     if context.stable is not None and context.stable.digest == context.candidate.digest:
         sentence = (
@@ -99,6 +102,24 @@ def _order(context: Context) -> Outcome | None:
         f"{label} has not ended at 100 % in {before}; run `lockgate promote {model} --to {before}` first"
     )
     return Refused(reason="environment_before_missing", sentence=sentence)
+
+
+def _signature(context: Context) -> Outcome | None:
+    """No pull request names bytes that are not vouched for; the judge asks again before anything merges."""
+    judge = context.state.plan.stage("judge")
+    candidate = context.arm("candidate")
+    if "signature" not in judge.required or candidate is None:
+        return None
+    asked = question(
+        context,
+        context.stage,
+        commit="",
+        files={},
+        candidate=candidate,
+        stable=context.arm("stable"),
+        since=context.now,
+    )
+    return outcome(judge, (answer(context, "signature", asked),))
 
 
 def _room(context: Context) -> Outcome | None:

@@ -30,6 +30,14 @@ class OnDisk:
         return Path(uri.removeprefix("file://"))
 
 
+class Ring(dict[str, str]):
+    """Keys by reference; LookupError for one that is not there."""
+
+    def value(self, reference: str) -> str:
+        """The text of a key."""
+        return self[reference]
+
+
 @pytest.fixture
 def artifact(tmp_path: Path) -> Path:
     """A folder with two files, one of them in a folder of its own."""
@@ -43,7 +51,7 @@ def artifact(tmp_path: Path) -> Path:
 def judge(path: Path, digest: str) -> Verdict:
     """Ask the gate about an artifact on disk."""
     candidate = replace(arm("candidate", "v2"), uri=path.as_uri())
-    gate = Signature(SignatureSettings(), artifacts=OnDisk())
+    gate = Signature(SignatureSettings(), artifacts=OnDisk(), keys=Ring())
     return gate.judge(question(digest=digest, candidate=candidate))
 
 
@@ -158,7 +166,7 @@ class TestVerdict:
 
     def test_is_a_gate(self) -> None:
         """It has everything that the registry asks for."""
-        assert isinstance(Signature(SignatureSettings(), artifacts=OnDisk()), Gate)
+        assert isinstance(Signature(SignatureSettings(), artifacts=OnDisk(), keys=Ring()), Gate)
 
     def test_passes_the_named_digest(self, artifact: Path) -> None:
         """The bytes are those under judgement."""

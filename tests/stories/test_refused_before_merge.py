@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from gates.signature import artifact_digest
 from pipelines.journal.events import Judged
 from pipelines.journal.state import State
 from pipelines.rehearsal.training import Faults
@@ -118,8 +119,9 @@ def test_a_candidate_whose_file_cannot_be_loaded_is_refused_at_once(story: Story
     town = story.town
     town.write_rules(preview=True)
     candidate = town.version()
-    (Path(urlsplit(candidate.uri).path) / "model.npz").write_bytes(b"no model")
-    told = story.promote(candidate)
+    home = Path(urlsplit(candidate.uri).path)
+    (home / "model.npz").write_bytes(b"no model")
+    told = story.promote(candidate.model_copy(update={"digest": artifact_digest(home)}))
     state = told.drive()
     assert state.ended is not None
     assert state.ended.outcome == "refused"
