@@ -6,7 +6,8 @@ import os
 import shlex
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -68,13 +69,9 @@ def run(session: Session, asked: Asked, clock: Clock, *, dry: bool) -> int:
     parameters = _parameters(workflow, asked.parameters)
     with tempfile.TemporaryDirectory(prefix="lockgate-run-", ignore_cleanup_errors=True) as folder:
         machine = Machine(folder=Path(folder), environment=dict(os.environ), programs=asked.programs)
-        _possible(workflow, None if dry else machine, asked)
-        try:
-            one = Run(workflow, parameters, now=clock.now(), entrypoint=asked.entrypoint)
-        except BadWorkflow as error:
-            raise InvalidInput(
-                [Problem(str(asked.file), 0, "", reason) for reason in error.reasons]
-            ) from None
+        with _explained(asked.file):
+            _possible(workflow, None if dry else machine, asked)
+            one = Run(workflow, parameters, now=clock.now())
         if dry:
             return _dry(session, one, asked, clock.now())
         return _run(session, one, asked, machine, clock)
@@ -100,10 +97,18 @@ def _workflow(asked: Asked) -> Workflow:
         values = [document.value for document in load_all(text, file) if not document.problems]
         manifests[file] = [one for one in values if isinstance(one, dict) and one.get("kind") in KINDS]
     library = [one for some in manifests.values() for one in some if one["kind"].endswith("WorkflowTemplate")]
+    with _explained(asked.file):
+        workflow = read_workflow(_only(manifests[str(asked.file)], asked.file), library)
+    return workflow.beginning_with(asked.entrypoint) if asked.entrypoint else workflow
+
+
+@contextmanager
+def _explained(file: Path) -> Iterator[None]:
+    """What the engine refuses, as problems of the file."""
     try:
-        return read_workflow(_only(manifests[str(asked.file)], asked.file), library)
+        yield
     except BadWorkflow as error:
-        raise InvalidInput([Problem(str(asked.file), 0, "", reason) for reason in error.reasons]) from None
+        raise InvalidInput([Problem(str(file), 0, "", reason) for reason in error.reasons]) from None
 
 
 def _beside(file: Path) -> list[Path]:

@@ -38,7 +38,6 @@ class Run:
         now: datetime,
         name: str = "",
         uid: str = "",
-        entrypoint: str = "",
     ) -> None:
         """Submit it.
 
@@ -48,14 +47,12 @@ class Run:
             now: the present instant, with its zone.
             name: the workflow's name; by default the manifest's.
             uid: what ``workflow.uid`` is; by default made of the name and the instant.
-            entrypoint: the template to begin with; by default the one written.
 
         Raises:
             BadWorkflow: an argument has no value, or there is no such entrypoint.
         """
         self.workflow = workflow
         self.name = name or workflow.name or "workflow"
-        self.entrypoint = entrypoint or str(workflow.spec.get("entrypoint", ""))
         self.parameters = _arguments(workflow, parameters or {})
         self.uid = uid or str(uuid.uuid5(uuid.NAMESPACE_OID, f"{self.name} {instant(now)}"))
         variables = scope.of_workflow(workflow, self.name, self.uid, self.parameters, now)
@@ -64,9 +61,8 @@ class Run:
         self.finished_at: datetime | None = None
         self.suspended = bool(workflow.spec.get("suspend"))
         self._board = Board(workflow, self.name, variables, now)
-        self._root = Call(
-            name=self.name, holder={"template": self.entrypoint}, home=workflow.home, given=self.parameters
-        )
+        entry = {"template": workflow.spec.get("entrypoint", "")}
+        self._root = Call(name=self.name, holder=entry, home=workflow.home, given=self.parameters)
         workflow.find(self._root.holder, self._root.home)
         self.advance(now)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from pipelines.workflow import depends
 from pipelines.workflow.conditions import BadCondition, is_met
@@ -31,8 +31,9 @@ class Walker(Protocol):
 class _Graph:
     """What DAGs and steps share: a node of their own, and uses of templates in it."""
 
-    word = ""
-    """``tasks`` or ``steps``, as variables call them."""
+    word: Literal["tasks", "steps"]
+    """As variables call them."""
+    kind: Literal["DAG", "Steps"]
 
     def __init__(
         self,
@@ -44,9 +45,8 @@ class _Graph:
     ) -> None:
         self.walker, self.board = walker, walker.board
         self.call, self.template, self.known = call, template, known
-        kind = "DAG" if template.kind == "dag" else "Steps"
         self.node = self.board.nodes.get(call.name) or self.board.add(
-            call, "DAG" if kind == "DAG" else "Steps", "Running", template, inputs=inputs
+            call, self.kind, "Running", template, inputs=inputs
         )
 
     def inner(self, name: str, task: Tree) -> Call:
@@ -118,6 +118,7 @@ class Dag(_Graph):
     """One pass over a DAG."""
 
     word = "tasks"
+    kind = "DAG"
 
     def run(self) -> Node:
         """Go on with every task that can; the DAG's node afterwards."""
@@ -274,6 +275,7 @@ class Steps(_Graph):
     """One pass over steps: groups one after the other, the steps of a group side by side."""
 
     word = "steps"
+    kind = "Steps"
 
     def run(self) -> Node:
         """Go on with the first group that has not ended; the steps' node afterwards."""

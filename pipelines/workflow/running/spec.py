@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -91,6 +92,10 @@ class Workflow:
     def arguments(self) -> tuple[Parameter, ...]:
         """The parameters it takes."""
         return parameters(self.spec.get("arguments"))
+
+    def beginning_with(self, entrypoint: str) -> Workflow:
+        """The same workflow, begun with another template."""
+        return dataclasses.replace(self, spec={**self.spec, "entrypoint": entrypoint})
 
     def find(self, holder: Tree, home: str) -> Template:
         """The template that a task, a step or the workflow names.
