@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from gates.contract import Query
-from gates.metrics import PACKS, REPLICA_LABELS, Answer, Metrics, Pack, Series, selector
+from gates.metrics import PACKS, REPLICA_LABELS, Answer, Metrics, Pack, Series
 
 TOO_EARLY = "too_early"
 """The one reason of a Gap that only means to wait."""
@@ -84,6 +84,8 @@ class Gap:
     ====================  ============================================================================
     unknown_pack          there is no pack of this name
     revision_unknown      the serving layer has not named the arm's revision
+    known_wrong           this release of what counts is known to count wrongly
+    revision_unlabelled   there are series, but none says of which revision it is
     partial_data          the server warned: the answer may not be whole
     no_data               nothing was sampled although there was time for it
     too_early             nothing was sampled, but the window is shorter than a stale sample is old
@@ -93,6 +95,7 @@ class Gap:
                           not timed, all latency below a lowest edge above 1 ms
     several_series        requests of one process are counted twice
     edge_missing          the histogram cannot tell who was slower than the threshold
+    no_histogram          this kind of telemetry has no latency histogram
     ====================  ============================================================================
     """
 
@@ -112,16 +115,18 @@ def count(metrics: Metrics, window: Window) -> Counts | Gap:
     pack = _pack(window)
     if isinstance(pack, Gap):
         return pack
-    answer = _fetch(metrics, selector(pack.requests, pack.labels(window.namespace, window.revision)), window)
+    if gap := _known_wrong(metrics, pack, window):
+        return gap
+    answer = _fetch(metrics, pack.counters(window.namespace, window.revision), window)
     queries = (_query(answer, window.seconds),)
     if gap := _unusable(answer, window, pack, pack.code_label):
-        return replace(gap, queries=queries)
+        return _explained(metrics, pack, window, replace(gap, queries=queries))
     by_code = _growth(answer.series, pack.code_label)
     resets = _reset_times(answer.series, pack.code_label)
     times = [at for series in answer.series for at, _ in series.samples]
     return Counts(
         requests=sum(by_code.values()),
-        errors=sum(grown for code, grown in by_code.items() if code.startswith("5")),
+        errors=sum(grown for code, grown in by_code.items() if pack.failed(code)),
         first_at=min(times),
         last_at=max(times),
         moved_at=_moved_at(answer.series, pack.code_label),
@@ -143,19 +148,20 @@ def time_requests(metrics: Metrics, window: Window, *, threshold_ms: float, answ
     pack = _pack(window)
     if isinstance(pack, Gap):
         return pack
-    labels = pack.labels(window.namespace, window.revision)
-    listed = metrics.value(f"count by (le) ({selector(pack.bucket, labels)})", at=window.now)
+    if not pack.bucket:
+        sentence = f"{window.revision}: {window.pack} has no latency histogram, and means are not judged"
+        return Gap(reason="no_histogram", sentence=f"{sentence}; choose a pack of what is before it")
+    arm = window.namespace, window.revision
+    listed = metrics.value(f"count by (le) ({pack.buckets(*arm)})", at=window.now)
     queries: tuple[Query, ...] = (_query(listed, 0.0),)
     if listed.warnings:
-        return _gap(
-            "partial_data", f"the server warned: {'; '.join(listed.warnings)}", listed, window, queries
-        )
+        return _gap("partial_data", _warned(listed), listed, window, queries)
     if not listed.series and answered < IMPLAUSIBLE_FROM:
         return Timings(timed=0, slow=0, queries=queries)
     edges = _edges(listed, threshold_ms * pack.edges_per_ms)
     if isinstance(edges, str):
         return _gap("edge_missing", edges, listed, window, queries)
-    answer = _fetch(metrics, selector(pack.bucket, labels, edges=edges), window)
+    answer = _fetch(metrics, pack.buckets(*arm, edges=edges), window)
     queries += (_query(answer, window.seconds),)
     if gap := _unusable(answer, window, pack, "le"):
         return replace(gap, queries=queries)
@@ -180,6 +186,34 @@ def _pack(window: Window) -> Pack | Gap:
         sentence = f"the revision of one arm in {window.namespace} is not known yet"
         return Gap(reason="revision_unknown", sentence=sentence)
     return PACKS[window.pack]
+
+
+def _known_wrong(metrics: Metrics, pack: Pack, window: Window) -> Gap | None:
+    for telltale, sentence in pack.lying(window.namespace, window.revision):
+        answer = metrics.value(f"count({telltale})", at=window.now)
+        queries = (_query(answer, 0.0),)
+        if answer.warnings:
+            return _gap("partial_data", _warned(answer), answer, window, queries)
+        if answer.series:
+            return _gap("known_wrong", sentence, answer, window, queries)
+    return None
+
+
+def _explained(metrics: Metrics, pack: Pack, window: Window, gap: Gap) -> Gap:
+    """Where nothing is there, what would have to be."""
+    if gap.reason != "no_data":
+        return gap
+    if query := pack.unlabelled(window.namespace):
+        answer = metrics.value(query, at=window.now)
+        gap = replace(gap, queries=(*gap.queries, _query(answer, 0.0)))
+        if answer.series:
+            sentence = f"no series of {window.namespace} has a label {pack.relabelled}"
+            gap = replace(gap, reason="revision_unlabelled", sentence=f"{window.revision}: {sentence}")
+    return replace(gap, sentence=f"{gap.sentence}; {window.pack} needs: {pack.needs}")
+
+
+def _warned(answer: Answer) -> str:
+    return f"the server warned: {'; '.join(answer.warnings)}"
 
 
 def _fetch(metrics: Metrics, query: str, window: Window) -> Answer:
@@ -214,7 +248,7 @@ def _unusable(answer: Answer, window: Window, pack: Pack, label: str) -> Gap | N
     values = [value for series in answer.series for _, value in series.samples]
     newest = max((at for series in answer.series for at, _ in series.samples), default=window.now)
     if answer.warnings:
-        return _gap("partial_data", f"the server warned: {'; '.join(answer.warnings)}", answer, window)
+        return _gap("partial_data", _warned(answer), answer, window)
     if not values:
         early = window.seconds < window.patience_seconds
         reason = TOO_EARLY if early else "no_data"
@@ -233,6 +267,9 @@ def _unusable(answer: Answer, window: Window, pack: Pack, label: str) -> Gap | N
 
 def _twice(series: tuple[Series, ...], pack: Pack, label: str) -> str:
     """What distinguishes two series that count the same requests; "" when none do."""
+    values = sorted({one.labels.get(pack.one_value, "") for one in series}) if pack.one_value else []
+    if len(values) > 1:
+        return f"{pack.one_value} is one of {', '.join(values)}"
     seen: dict[object, Mapping[str, str]] = {}
     for one in series:
         same = _without(one, REPLICA_LABELS)

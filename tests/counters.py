@@ -130,7 +130,13 @@ class Held:
         return self._answer(f"{selector}[{window_seconds:.0f}s]", at, found)
 
     def value(self, query: str, *, at: float) -> Answer:
-        """``count by (le) (selector)`` alone."""
+        """``count by (le) (selector)``, ``count(selector)``, and one ``unless`` another, alone."""
+        if found := re.fullmatch(r"count\(([^()]*\{.*?\})\)(?: unless count\((.*)\))?", query):
+            there = [
+                any(_matches(text, one.labels) for one in self._series) for text in found.groups() if text
+            ]
+            here = there[0] and not any(there[1:])
+            return self._answer(query, at, [Series(labels={}, samples=((at, 1.0),))] if here else [])
         counted = re.fullmatch(r"count by \(le\) \((.*)\)", query)
         assert counted, query
         edges = sorted(
@@ -151,7 +157,7 @@ _MATCHER = re.compile(r'(?P<label>\w+)(?P<how>=~|=)"(?P<value>(?:[^"\\]|\\.)*)"'
 
 def _matches(selector: str, labels: Mapping[str, str]) -> bool:
     name, _, rest = selector.partition("{")
-    if labels["__name__"] != name:
+    if name and labels["__name__"] != name:
         return False
     for matcher in _MATCHER.finditer(rest):
         value = re.sub(r"\\(.)", lambda m: "\n" if m[1] == "n" else m[1], matcher["value"])
