@@ -17,7 +17,7 @@ from gates.contract import Status
 from pipelines import errors
 from pipelines.decide import Move, current, decide, rises
 from pipelines.journal.events import Event, RollbackBegan, StageDone, StepRefused, Waited
-from pipelines.journal.state import State, verdicts_of
+from pipelines.journal.state import State, status_of, verdicts_of
 from pipelines.spec.types import Freeze, Platform, Release
 from pipelines.steps import approve, bake, finish, judge, judging, merge, preview, propose, roll_back, shift
 from pipelines.steps.contract import Context, Done, NotYet, Outcome, Refused, World
@@ -279,7 +279,7 @@ def _not_its_turn(state: State, move: Move, name: str) -> Outcome:
 def _is_to_be_told(state: State) -> bool:
     """A gate failed when it was asked alone: what all of them said is not shown yet where people look."""
     over = state.refused or state.rollback or state.ended or "judge" in state.done
-    return not over and any(one.status is Status.FAIL for one in verdicts_of(state, "judge").values())
+    return not over and status_of(state, "judge") is Status.FAIL
 
 
 def _roll_back(assignment: Assignment, state: State, move: Move) -> Outcome:
