@@ -149,13 +149,36 @@ def seen(session: Session, book: Book, state: State) -> tuple[dict[str, str], st
     if driven is None or driven.driver != "argo":
         return {}, ""
     body = {"driver": "argo", "workflow": driven.workflow, "url": driven.url, "phase": ""}
+    if state.ended is not None:  # workflows are kept for some days, journals for ever
+        return body, f"workflow {driven.workflow} moved it"
     try:
         found = server(session, book.platform()).look(driven.workflow)
     except LockgateError as error:
         return body, f"moved by workflow {driven.workflow}, which cannot be looked at: {error}"
     if found is None:
-        return body, f"workflow {driven.workflow} is gone; the sweeper starts another while it is under way"
-    at = ", ".join(node.task for node in found.nodes if node.task and node.phase == "Running")
+        return body, f"workflow {driven.workflow} is gone; the sweeper starts another"
+    return body | {"url": found.url, "phase": found.phase}, f"moved by {shown(found)}"
+
+
+def shown(workflow: Workflow) -> str:
+    """A workflow in a line: its phase, where it is, its address."""
+    at = ", ".join(node.task for node in workflow.nodes if node.task and node.phase == "Running")
     where = f" at {at}" if at else ""
-    body |= {"url": found.url, "phase": found.phase}
-    return body, f"moved by workflow {found.name}, {found.phase or 'Pending'}{where}: {found.url}"
+    return f"workflow {workflow.name}, {workflow.phase or 'Pending'}{where}: {workflow.url}"
+
+
+def without_git(session: Session, promotion: str | None) -> None:
+    """Show what Argo's workflows say, where the journals cannot be reached.
+
+    Raises:
+        InvalidInput: no working tree is at hand, or its platform.yaml names no server.
+        CouldNotTell: Argo cannot be asked either.
+    """
+    from pipelines.cli.tree import PLATFORM, WorkingTree
+    from pipelines.spec.read import read_platform
+
+    platform = read_platform(WorkingTree(session.folder).read(PLATFORM) or "")
+    for one in server(session, platform).alive():
+        if one.promotion and promotion in (None, one.promotion):
+            messages = [f"{node.task}: {node.message}" for node in one.nodes if node.waits and node.message]
+            session.out("; ".join([f"{one.promotion}: {shown(one)}", *messages]))

@@ -31,8 +31,22 @@ def status(session: Session, promotion: str | None, watch: bool) -> int:
     """Show where promotions are and why they wait.
 
     Without PROMOTION: all that are under way. With one (an id, or a model whose open or newest promotion is
-    meant): the whole tree of stages, gates and samples.
+    meant): the whole tree of stages, gates and samples. Where Git cannot be reached, in a checkout: what
+    Argo's workflows say.
     """
+    from pipelines.errors import LockgateError, Unreachable
+
+    try:
+        return _status(session, promotion, watch=watch)
+    except Unreachable as error:
+        try:
+            argo.without_git(session, promotion)
+        except LockgateError:
+            raise error from None
+        raise
+
+
+def _status(session: Session, promotion: str | None, *, watch: bool) -> int:
     from pipelines.cli.book import Book
 
     book = Book(session)

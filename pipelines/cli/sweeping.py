@@ -8,9 +8,10 @@ import click
 
 from pipelines.cli import argo
 from pipelines.cli.session import Session, command
+from pipelines.errors import CouldNotTell
 
 if TYPE_CHECKING:
-    from pipelines.sweeping.sweeper import Report
+    from pipelines.sweeping.sweeper import Report, Sweeper
 
 COULD_NOT_TELL = 5
 EVERY_SECONDS = 5.0
@@ -38,13 +39,22 @@ def sweep(session: Session, for_seconds: float) -> int:
     end, good = clock.now().timestamp() + for_seconds, True
     while True:
         began = clock.now().timestamp()
-        report = made.sweep()
-        _tell(session, report)
-        good = good and report.good
+        good = _once(session, made) and good
         next_pass = max(began + EVERY_SECONDS, clock.now().timestamp())
         if next_pass >= end:
             return 0 if good else COULD_NOT_TELL
         clock.sleep(next_pass - clock.now().timestamp())
+
+
+def _once(session: Session, made: Sweeper) -> bool:
+    """One pass, told; whether all went well."""
+    try:
+        report = made.sweep()
+    except CouldNotTell as error:  # Git itself is away: nothing can be done, nothing is lost
+        click.echo(f"error: {session.safe(str(error))}", err=True)
+        return False
+    _tell(session, report)
+    return report.good
 
 
 def _tell(session: Session, report: Report) -> None:

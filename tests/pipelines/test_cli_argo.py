@@ -6,7 +6,9 @@ said when Argo is away. Every test has a model of its own. Left out: whole promo
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import yaml
@@ -264,6 +266,23 @@ def test_status_of_what_is_driven_here_asks_nobody(office: Port) -> None:
 
     assert "workflow" not in data
     assert office.argo.requests == []
+
+
+def test_status_without_git_shows_what_workflows_say(office: Port, tmp_path: Path) -> None:
+    """In a checkout, whose platform.yaml names the server; the outage is what the exit code says."""
+    promotion = "blind-prod-20260314T090000Z-7f3a"
+    office.waiting(promotion, "blind-1")
+    document = yaml.safe_load(office.platform)
+    address = {"url": office.argo.address, "namespace": "lockgate", "token": f"env:{TOKEN}"}
+    document["systems"]["workflows"] = address
+    (tmp_path / "platform.yaml").write_text(yaml.safe_dump(document, sort_keys=False))
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    subprocess.run(["git", "-C", tmp_path, "remote", "add", "origin", f"{NOWHERE}/x.git"], check=True)
+
+    ran = office("status", "--repo", tmp_path)
+    assert ran.code == 5
+    assert f"{promotion}: workflow blind-1, Running at bake-10: {office.argo.url}" in ran.out
+    client(office.argo).delete("blind-1")
 
 
 # -------------------------------------------------------------------------------- sweep

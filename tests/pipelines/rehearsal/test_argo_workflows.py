@@ -2,8 +2,8 @@
 
 Covered: all that lockgate and a person by hand ask of it. Left out: the graph's own rules
 (tests/pipelines/workflow), rights and faults (tests/pipelines/clients/test_argo_workflows), and what becomes
-of tasks not yet reached when a workflow is terminated: a real server shows them as Failed or Omitted, ours does
-not show them.
+of tasks not yet reached when a workflow is terminated: a real server shows them as Failed or Omitted, ours
+does not show them.
 """
 
 from __future__ import annotations
