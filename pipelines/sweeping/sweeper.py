@@ -1,6 +1,6 @@
 """One pass over all promotions that Argo drives: read the journals, look where a look is due, act.
 
-Asked of Argo per pass: one list, and one or two requests for each workflow acted on. What goes wrong with
+Asked of Argo per pass: one list, and one request for each workflow acted on. What goes wrong with
 one promotion is said and stops no other. While Argo cannot be asked the looks go on, and a candidate that
 has to go back goes back all the same: that needs Git and Argo CD alone.
 """
@@ -25,6 +25,7 @@ from pipelines.journal.state import State, fold
 from pipelines.ports import Workflow, Workflows
 from pipelines.steps.contract import NotYet
 from pipelines.steps.recorder import DRIVER
+from pipelines.strategy import Stage
 from pipelines.sweeping.actions import (
     Action,
     Answer,
@@ -165,7 +166,7 @@ class Sweeper:
             return
         by = f"{DRIVER}argo:{state.driven.workflow if state.driven else ''}"
         assignment = self.assign(state.promotion, by)
-        looked: list[str] = []
+        looked: dict[str, NotYet | None] = {}
         if _by_argo(state) and is_idle(mine or ()):
             state, move = settle(assignment, looked)
         else:
@@ -234,38 +235,40 @@ def submit(
     return None, f"{pace.attempts} workflows ended before they began; see {action.template} in Argo"
 
 
-def settle(assignment: Assignment, looked: list[str]) -> tuple[State, Move]:
+def settle(assignment: Assignment, looked: dict[str, NotYet | None]) -> tuple[State, Move]:
     """Make every look that is due, none twice, until the next move is something else; its state and move.
 
-    ``looked`` gets the names of the stages looked at.
+    ``looked`` gets the stages looked at, each with what it waits for.
 
     Raises:
         JournalMoved: another driver moves this promotion.
     """
+    state = assignment.recorder.read()
+    assert state is not None  # noqa: S101 - it was read before
     while True:
-        state = assignment.recorder.read()
-        assert state is not None  # noqa: S101 - it was read before
         move = next_move(assignment, state)
-        if move.kind != "advance" or move.stage in looked:
+        if move.kind != "advance":
             return state, move
         stage = state.plan.stage(move.stage)
-        if stage.step == "merge":
-            waiting = look(assignment, state, stage)
-        elif needs_pod(state, stage):
+        if stage.name in looked:  # a look that found nothing new is no further move: its wait holds
+            return state, _waits(move, looked[stage.name])
+        if needs_pod(state, stage) and stage.step != "merge":
             return state, move
-        else:
-            outcome = perform(assignment, state, stage)
-            waiting = outcome if isinstance(outcome, NotYet) else None
-        looked.append(stage.name)
-        if waiting is not None:
-            return assignment.recorder.known or state, _waits(stage.name, waiting)
-        if stage.step == "merge":
-            return state, move
+        looked[stage.name] = _look(assignment, state, stage)
+        state = assignment.recorder.known or state
 
 
-def _waits(stage: str, waiting: NotYet) -> Move:
-    """A look that found nothing new, as a move: the wait holds."""
-    return Move(kind="hold", stage=stage, reason=waiting.reason, sentence=waiting.sentence)
+def _look(assignment: Assignment, state: State, stage: Stage) -> NotYet | None:
+    if stage.step == "merge":
+        return look(assignment, state, stage)
+    outcome = perform(assignment, state, stage)
+    return outcome if isinstance(outcome, NotYet) else None
+
+
+def _waits(move: Move, waiting: NotYet | None) -> Move:
+    if waiting is None:
+        return move
+    return Move(kind="hold", stage=move.stage, reason=waiting.reason, sentence=waiting.sentence)
 
 
 def _give_up(assignment: Assignment, state: State, sentence: str) -> str:
