@@ -18,6 +18,7 @@ ENTRY_POINTS = "lockgate.gates"
 GATES: Mapping[str, str] = {
     "policy": "gates.policy:PolicyGate",
     "signature": "gates.signature:Signature",
+    "compatibility": "gates.compatibility:Compatibility",
     "evaluation": "gates.evaluation:Evaluation",
     "answers": "gates.evaluation.answers:Answers",
     "load": "gates.load:Load",

@@ -52,6 +52,14 @@ class V2Inference:
             scores += _scores(self._ask(address, batch, columns), len(batch), address)
         return scores
 
+    def metadata(self, url: str, model: str) -> Any:
+        """What a server says of a model (``GET /v2/models/<model>``), as JSON values.
+
+        Raises: as :meth:`infer` does.
+        """
+        address = f"{url.rstrip('/')}/v2/models/{quote(model, safe='')}"
+        return self._answer("GET", address, None)
+
     def _ask(self, address: str, rows: Sequence[Sequence[float]], columns: Sequence[str]) -> Any:
         tensor = {
             "name": "input-0",
@@ -60,9 +68,12 @@ class V2Inference:
             "data": [float(value) for row in rows for value in row],
         }
         body = {"parameters": {"columns": ",".join(columns)}, "inputs": [tensor]}
+        return self._answer("POST", address, body)
+
+    def _answer(self, method: str, address: str, body: Any) -> Any:
         try:
-            answer = self._session.post(
-                address, json=body, timeout=self._timeout_seconds, allow_redirects=False
+            answer = self._session.request(
+                method, address, json=body, timeout=self._timeout_seconds, allow_redirects=False
             )
         except requests.RequestException as error:
             raise Unreachable("inference", f"{address}: {error}") from error

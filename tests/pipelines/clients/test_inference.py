@@ -216,3 +216,22 @@ def test_an_outage_half_way_gives_no_scores(httpserver: HTTPServer) -> None:
 
     with pytest.raises(Unreachable):
         V2Inference(5.0, batch_rows=1).infer(httpserver.url_for(""), "m", [[1.0], [2.0]], columns=["a"])
+
+
+def test_metadata_are_what_the_server_says(url: str) -> None:
+    """As JSON values, from the rehearsal's own server."""
+    said = V2Inference(5.0).metadata(url, "m")
+
+    assert said["name"] == "m"
+    assert said["inputs"] == [{"name": "input-0", "datatype": "FP64", "shape": [-1, len(FEATURES)]}]
+
+
+@pytest.mark.parametrize(("status", "error"), [(503, Unreachable), (403, AccessDenied), (404, Misbehaved)])
+def test_metadata_that_do_not_come_are_no_answer(
+    httpserver: HTTPServer, status: int, error: type[LockgateError]
+) -> None:
+    """The same errors as for scores, each with what was asked."""
+    httpserver.expect_request("/v2/models/m", method="GET").respond_with_data("no", status=status)
+
+    with pytest.raises(error, match=f"/v2/models/m answered HTTP {status}"):
+        V2Inference(5.0).metadata(httpserver.url_for(""), "m")
