@@ -125,6 +125,8 @@ def kind(hint: Any) -> str:
         return f"{kind(inside[0])}, each with a {kind(inside[1])}"
     if origin is types.UnionType:
         return " or ".join(kind(one) for one in inside)
+    if dataclasses.is_dataclass(hint):
+        return f"keys and values ({', '.join(f'`{one.name}`' for one in dataclasses.fields(hint))})"
     return "nothing" if hint is type(None) else WORDS[hint]
 
 
