@@ -331,7 +331,7 @@ def workflows(draw: st.DrawFn) -> list[Workflow]:
 INSTANTS = st.integers(1, 8000).map(lambda seconds: T0 + timedelta(seconds=seconds))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(state=states(), alive=workflows(), now=INSTANTS, frozen=st.booleans())
 def test_a_workflow_goes_on_only_where_a_pod_is_due_or_was_there_before(
     state: State, alive: list[Workflow], now: datetime, frozen: bool
@@ -351,7 +351,7 @@ def test_a_workflow_goes_on_only_where_a_pod_is_due_or_was_there_before(
             assert over == (isinstance(one, Answer) and one.answer == "stop")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(state=states(), alive=workflows(), now=INSTANTS)
 def test_nothing_is_submitted_beside_a_workflow_that_lives(
     state: State, alive: list[Workflow], now: datetime
@@ -369,7 +369,7 @@ def test_nothing_is_submitted_beside_a_workflow_that_lives(
     assert sum(isinstance(one, Submit | RollBack | GiveUp) for one in seen) <= 1
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(state=states(), alive=workflows(), now=INSTANTS)
 def test_once_done_nothing_is_left_to_do(state: State, alive: list[Workflow], now: datetime) -> None:
     """What was answered waits no more, and what was told stands there: the same look finds nothing new."""
