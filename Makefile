@@ -22,6 +22,9 @@ bench: $(READY)  ## what it costs, beside what one would use instead
 bench-load: $(READY)  ## what load generators say of a server whose latency is known
 	@$(BIN)/python -m tests.bench.load
 
+bench-judge: $(READY)  ## canary judges compared on seeded traffic: who is aborted, when, at what cost
+	@$(BIN)/python -m tests.bench.judge
+
 bench-evaluation: $(READY)  ## offline evaluation: ten million rows, and how often its intervals hold the truth
 	@$(BIN)/python -m tests.bench.evaluation
 
@@ -36,4 +39,4 @@ $(READY): requirements.lock pyproject.toml
 	@.ci/setup
 	@touch $@
 
-.PHONY: help demo test lint bench bench-evaluation bench-load lock
+.PHONY: help demo test lint bench bench-evaluation bench-judge bench-load lock

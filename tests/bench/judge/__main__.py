@@ -1,0 +1,76 @@
+"""The public benchmark of canary judges: `python -m tests.bench.judge`, or `make bench-judge`.
+
+Prints every table with the bar beside it, says of each cell of the bar whether it is met, and writes tables,
+figures and pictures. Seeded: the same numbers every time. All tables take some minutes on one core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.bench.judge import plots, tables
+from tests.bench.judge.book import Book, read
+from tests.bench.judge.rules import calibrated
+from tests.bench.judge.tables import Cell
+
+RESULTS = Path(__file__).with_name("results")
+
+LEGEND = """Benign scenarios: aborted in the split / by the end, percent. Harmful ones: detected (percent),
+median minute, requests that the candidate served as percent of those of a whole rollout. h: percent of
+the rollouts that were held at a share longer than planned. By the end includes what 100 % showed."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run what is asked for; 1 when a cell of the bar is missed."""
+    book = read()
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.judge", description="Canary judges compared")
+    parser.add_argument("--table", action="append", choices=list(book.tables), help="only these")
+    parser.add_argument("--runs", type=int, help="at most so many per cell, for a quick look")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder for tables, figures and pictures")
+    asked = parser.parse_args(arguments)
+    asked.out.mkdir(parents=True, exist_ok=True)
+    found: list[Cell] = []
+    text = [f"# Canary judges compared\n\n{LEGEND}\n"]
+    print(LEGEND)
+    for table in asked.table or book.tables:
+        several = list(tables.cells(book, table, asked.runs))
+        found += several
+        for name in dict.fromkeys(one.table for one in several):
+            written = f"\n## {title(book, name)}\n\n{tables.markdown(book, name, several)}"
+            print(written, flush=True)
+            text.append(written)
+        if any(demand.table == table for demand in book.bar):
+            (asked.out / f"{table}.svg").write_text(plots.svg(book, table, several), "utf-8")
+    told = bar(book, found)
+    print(told)
+    (asked.out / "tables.md").write_text("".join([*text, f"\n## The bar\n\n{told}"]), "utf-8")
+    lines = (json.dumps(one.to_data(), sort_keys=True) for one in found)
+    (asked.out / "figures.jsonl").write_text("".join(f"{line}\n" for line in lines), "utf-8")
+    return 0 if all(met for _, _, met in tables.verdicts(book, found)) else 1
+
+
+def title(book: Book, name: str) -> str:
+    """Of a table, with what the judge was calibrated to."""
+    table = book.tables[name.removesuffix(" labels")]
+    service, noise = book.services[table.service], calibrated(book, table.service, table.noise)
+    measured = ", ".join(f"{metric} {spread:g}" for metric, spread in noise.noise.items())
+    return (
+        f"{name}: {service.rps:g} requests a second, {table.minutes}-minute steps, {table.noise} noise, "
+        f"{table.runs} runs\n\nlockgate's noise, calibrated: {measured}; memory {noise.memory_minutes:g} min"
+    )
+
+
+def bar(book: Book, found: Sequence[Cell]) -> str:
+    """Which cells of the bar lockgate's judge meets."""
+    told = tables.verdicts(book, found)
+    rows = [f"| {demand} | {value:.2f} | {'met' if met else '**missed**'} |" for demand, value, met in told]
+    head = "| cell | lockgate | |\n| --- | --- | --- |\n"
+    return head + "\n".join(rows) + f"\n\n{sum(met for _, _, met in told)} of {len(told)} cells met.\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
