@@ -17,10 +17,13 @@ from typing import Literal
 
 from gates.binomial import clopper_pearson, quantile_bounds
 from gates.contract import Evidence, Measurement, Objectives, Status
-from gates.load.recording import Recording
+from gates.load.recording import Recording, Run
 from gates.load.settings import LoadSettings
 
-_REFUSED = re.compile("http_[34][0-9][0-9]")
+_REFUSED = re.compile(
+    "http_[34][0-9][0-9]|grpc_(invalid_argument|not_found|permission_denied|unauthenticated|unimplemented)"
+)
+_ANSWERED = re.compile("ok|no_outputs|cut_off|http_.*|grpc_(?!unavailable|deadline_exceeded|cancelled).*")
 _QUANTILES = (50, 90, 99)
 
 
@@ -39,7 +42,7 @@ class Say:
 class Share:
     """How many of the requests were of one kind, and how many may be."""
 
-    name: Literal["slow", "failed"]
+    name: Literal["slow", "failed", "late"]
     hits: int
     requests: int
     budget: float
@@ -56,7 +59,7 @@ class Share:
 
     def __str__(self) -> str:
         return (
-            f"{self.hits} of {self.requests} requests {'were' if self.name == 'slow' else ''} {self.name} "
+            f"{self.hits} of {self.requests} requests {'' if self.name == 'failed' else 'were'} {self.name} "
             f"({100 * self.low:.3g} to {100 * self.high:.3g} %, budget {100 * self.budget:.3g} %)"
         ).replace("  ", " ")
 
@@ -77,19 +80,37 @@ def shares(recordings: Sequence[Recording], objectives: Objectives, confidence: 
     )
 
 
+def late_share(looks: Sequence[Recording], objectives: Objectives, settings: LoadSettings) -> Share | None:
+    """Streamed answers whose first token came late or never; None where no such time is set."""
+    if not settings.first_token_threshold_ms:
+        return None
+    edge_us = settings.first_token_threshold_ms * 1000
+    requests = sum(len(one.kinds) for one in looks)
+    in_time = sum(first <= edge_us for one in looks for first in one.firsts_us)
+    budget, confidence = objectives.latency_budget_percent, settings.bound_confidence
+    return _share("late", requests - in_time, requests, budget, confidence)
+
+
 def _share(
-    name: Literal["slow", "failed"], hits: int, requests: int, budget_percent: float, confidence: float
+    name: Literal["slow", "failed", "late"],
+    hits: int,
+    requests: int,
+    budget_percent: float,
+    confidence: float,
 ) -> Share:
     low, high = clopper_pearson(hits, requests, confidence)
     return Share(name=name, hits=hits, requests=requests, budget=budget_percent / 100, low=low, high=high)
 
 
 def say(
-    calibration: Recording, looks: Sequence[Recording], objectives: Objectives, settings: LoadSettings
+    calibrations: Sequence[Recording],
+    looks: Sequence[Recording],
+    objectives: Objectives,
+    settings: LoadSettings,
 ) -> Say:
-    """The verdict on all looks so far."""
-    if found := "; ".join(unfit(calibration, looks, objectives, settings)):
-        return _unfit(found)
+    """The verdict on all looks so far, with what was tried at an endpoint that answers at once."""
+    if signs := unfit(calibrations, looks, objectives, settings):
+        return _unfit("; ".join(dict.fromkeys(signs.values())))
     if nobody := _nobody_served(looks):
         return nobody
     slow, failed = shares(looks, objectives, settings.bound_confidence)
@@ -98,44 +119,60 @@ def say(
     if slow.standing == "over":
         edge = f"slow means over {objectives.latency_threshold_ms:g} ms or failed"
         return Say(Status.FAIL, "latency_budget_exceeded", f"At peak {slow}; {edge}.")
+    late = late_share(looks, objectives, settings)
+    if late is not None and late.standing == "over":
+        edge = f"late means no first token within {settings.first_token_threshold_ms:g} ms"
+        return Say(Status.FAIL, "first_token_budget_exceeded", f"At peak {late}; {edge}.")
     if dropped := _dropped(looks, settings):
         return _unfit(dropped)
-    if slow.standing == failed.standing == "within":
-        return Say(Status.PASS, "within_budgets", f"At peak {slow} and {failed}.")
-    still = slow if slow.standing == "open" else failed
+    asked = [slow, failed, *([late] if late is not None else [])]
+    still = next((share for share in asked if share.standing == "open"), None)
+    if still is None:
+        return Say(Status.PASS, "within_budgets", f"At peak {' and '.join(map(str, asked))}.")
     sentence = f"At peak {still}: neither within nor over; {_needed(still, settings)}."
     return Say(Status.UNKNOWN, "load_inconclusive", sentence, final=False)
 
 
 def unfit(
-    calibration: Recording, looks: Sequence[Recording], objectives: Objectives, settings: LoadSettings
-) -> Iterator[str]:
-    """Every sign that what was measured is the generator's own doing.
+    calibrations: Sequence[Recording],
+    looks: Sequence[Recording],
+    objectives: Objectives,
+    settings: LoadSettings,
+) -> dict[str, str]:
+    """Every sign that what was measured is the generator's own doing: its name and what was seen.
 
-    Dropped arrivals are not among them: a target that does not answer causes them, too.
+    Arrivals that were dropped at the target are not among them: a target that does not answer causes them.
     """
     edge_ms = objectives.latency_threshold_ms
-    wrong = sum(kind != "ok" for kind in calibration.kinds)
-    if wrong or not calibration.kinds:
-        yield f"{wrong} of {len(calibration.kinds)} requests to the endpoint that answers at once failed"
-        return
-    overhead_ms = percentile_ms(calibration.latencies_us, 99)
-    if overhead_ms > edge_ms * settings.maximum_overhead_percent / 100:
-        yield (
-            f"against an endpoint that answers at once its p99 is {overhead_ms:.3g} ms, "
-            f"{settings.maximum_overhead_percent:g} % of {edge_ms:g} ms is allowed"
-        )
+    found: dict[str, str] = {}
+    for one in calibrations:
+        found |= _unfit_at_nothing(one, edge_ms, settings)
     for one in looks:
-        lag_ms = percentile_ms(one.lags_us, 99) if one.lags_us else 0.0
-        if lag_ms > edge_ms * settings.maximum_lag_percent / 100:
-            yield (
-                f"it sent {lag_ms:.3g} ms late at its p99, "
-                f"{settings.maximum_lag_percent:g} % of {edge_ms:g} ms is allowed"
-            )
-        if _cpu_percent(one) > settings.maximum_cpu_percent:
-            yield (
-                f"it used {_cpu_percent(one):.0f} % of a core, {settings.maximum_cpu_percent:g} % is allowed"
-            )
+        found |= dict(_unfit_at_target(one, edge_ms, settings))
+    return found
+
+
+def _unfit_at_nothing(one: Recording, edge_ms: float, settings: LoadSettings) -> dict[str, str]:
+    where = "an endpoint that answers at once"
+    wrong = sum(kind != "ok" for kind in one.kinds)
+    if wrong or not one.kinds:
+        return {"null_failed": f"{wrong} of {len(one.kinds)} requests to {where} failed"}
+    if 100 * one.dropped > one.scheduled * settings.maximum_dropped_percent:
+        return {"null_dropped": f"{one.dropped} of {one.scheduled} requests to {where} were not sent"}
+    overhead_ms = percentile_ms(one.latencies_us, 99)
+    if overhead_ms > edge_ms * settings.maximum_overhead_percent / 100:
+        allowed = f"{settings.maximum_overhead_percent:g} % of {edge_ms:g} ms is allowed"
+        return {"overhead": f"against {where} its p99 is {overhead_ms:.3g} ms, {allowed}"}
+    return {}
+
+
+def _unfit_at_target(one: Recording, edge_ms: float, settings: LoadSettings) -> Iterator[tuple[str, str]]:
+    lag_ms = percentile_ms(one.lags_us, 99) if one.lags_us else 0.0
+    if lag_ms > edge_ms * settings.maximum_lag_percent / 100:
+        allowed = f"{settings.maximum_lag_percent:g} % of {edge_ms:g} ms is allowed"
+        yield "lag", f"it sent {lag_ms:.3g} ms late at its p99, {allowed}"
+    if (cpu := _cpu_percent(one)) > settings.maximum_cpu_percent:
+        yield "cpu", f"it used {cpu:.0f} % of a core, {settings.maximum_cpu_percent:g} % is allowed"
 
 
 def _unfit(why: str) -> Say:
@@ -145,7 +182,7 @@ def _unfit(why: str) -> Say:
 def _nobody_served(looks: Sequence[Recording]) -> Say | None:
     """All requests met the same wall: that says nothing about how the model bears the load."""
     kinds = Counter(kind for one in looks for kind in one.kinds)
-    answered = {kind for kind in kinds if kind == "ok" or kind == "no_outputs" or kind.startswith("http_")}
+    answered = {kind for kind in kinds if _ANSWERED.fullmatch(kind)}
     if kinds and not answered:
         sentence = f"None of {kinds.total()} requests got an answer, mostly {_commonest(looks)}."
         return Say(Status.UNKNOWN, "target_unreachable", sentence)
@@ -186,7 +223,7 @@ def _needed(share: Share, settings: LoadSettings) -> str:
 
 
 def evidence(
-    calibration: Recording,
+    calibrations: Sequence[Recording],
     looks: Sequence[Recording],
     objectives: Objectives,
     settings: LoadSettings,
@@ -197,11 +234,13 @@ def evidence(
     return Evidence(
         measurements=(
             *(_share_measurement(share) for share in shares(looks, objectives, confidence)),
+            *(_share_measurement(one) for one in [late_share(looks, objectives, settings)] if one),
             *_percentiles(looks, objectives, confidence),
+            *_first_tokens(looks, settings),
             *_throughput(looks, rate),
-            *_fitness(calibration, looks, objectives, settings),
+            *_fitness(calibrations, looks, objectives, settings),
         ),
-        facts=MappingProxyType(_facts(calibration, looks, settings)),
+        facts=MappingProxyType(_facts(calibrations, looks, objectives, settings)),
     )
 
 
@@ -237,6 +276,20 @@ def _percentiles(
         )
 
 
+def _first_tokens(looks: Sequence[Recording], settings: LoadSettings) -> Iterator[Measurement]:
+    """Of the streamed answers that had a first token."""
+    firsts = sorted(first for one in looks for first in one.firsts_us)
+    for percent in _QUANTILES if firsts else ():
+        yield Measurement(
+            name=f"first_token_p{percent}_ms",
+            value=percentile_ms(firsts, percent),
+            unit="ms",
+            arm="candidate",
+            samples=len(firsts),
+            threshold=(settings.first_token_threshold_ms or None) if percent == 99 else None,
+        )
+
+
 def _throughput(looks: Sequence[Recording], rate: float) -> Iterator[Measurement]:
     """What was asked for and what was served well; a target that does not keep up is slow as well."""
     seconds = sum(one.window_seconds for one in looks)
@@ -255,20 +308,27 @@ def _throughput(looks: Sequence[Recording], rate: float) -> Iterator[Measurement
 
 
 def _fitness(
-    calibration: Recording, looks: Sequence[Recording], objectives: Objectives, settings: LoadSettings
+    calibrations: Sequence[Recording],
+    looks: Sequence[Recording],
+    objectives: Objectives,
+    settings: LoadSettings,
 ) -> Iterator[Measurement]:
+    """The worst of several, as each is held against its limit."""
     edge_ms = objectives.latency_threshold_ms
-    lags = [lag for one in looks for lag in one.lags_us]
     rows = (
-        ("generator_overhead_p99_ms", calibration.latencies_us, settings.maximum_overhead_percent),
-        ("generator_lag_p99_ms", lags, settings.maximum_lag_percent),
+        (
+            "generator_overhead_p99_ms",
+            [one.latencies_us for one in calibrations],
+            settings.maximum_overhead_percent,
+        ),
+        ("generator_lag_p99_ms", [one.lags_us for one in looks], settings.maximum_lag_percent),
     )
     for name, times_us, allowed_percent in rows:
         yield Measurement(
             name=name,
-            value=percentile_ms(times_us, 99) if times_us else None,
+            value=max((percentile_ms(one, 99) for one in times_us if one), default=None),
             unit="ms",
-            samples=len(times_us),
+            samples=sum(map(len, times_us)),
             threshold=edge_ms * allowed_percent / 100,
         )
     yield Measurement(
@@ -281,9 +341,14 @@ def _fitness(
 
 
 def _facts(
-    calibration: Recording, looks: Sequence[Recording], settings: LoadSettings
+    calibrations: Sequence[Recording],
+    looks: Sequence[Recording],
+    objectives: Objectives,
+    settings: LoadSettings,
 ) -> Mapping[str, object]:
+    dropped = ["in_flight_cap"] if _dropped(looks, settings) else []
     return {
+        "unfit": [*unfit(calibrations, looks, objectives, settings), *dropped],
         "looks": len(looks),
         "confidence": settings.confidence,
         "bound_confidence": settings.bound_confidence,
@@ -291,7 +356,30 @@ def _facts(
         "schedules_sha256": [one.schedule_sha256 for one in looks],
         "pacing": looks[-1].pacing,
         "answers": dict(Counter(kind for one in looks for kind in one.kinds)),
-        "versions": dict(calibration.versions),
+        "versions": dict(looks[-1].versions),
+    }
+
+
+def swept(run: Run, one: Recording, edge_ms: float) -> dict[str, object]:
+    """A row about another rate: what was offered, served well and slow, and the generator's own lateness."""
+    slow = sum(
+        kind != "ok" or latency > edge_ms * 1000
+        for latency, kind in zip(one.latencies_us, one.kinds, strict=True)
+    )
+    times = {
+        f"p{percent}_ms": percentile_ms(one.latencies_us, percent) if one.kinds else None
+        for percent in _QUANTILES
+    }
+    return {
+        "rate_rps": run.rate_rps,
+        "requests": len(one.kinds),
+        "served_rps": sum(kind == "ok" for kind in one.kinds) / one.window_seconds,
+        "slow": slow,
+        "failed": sum(kind != "ok" for kind in one.kinds),
+        "dropped": one.dropped,
+        **times,
+        "generator_lag_p99_ms": percentile_ms(one.lags_us, 99) if one.kinds else None,
+        "generator_cpu_percent": _cpu_percent(one),
     }
 
 

@@ -46,8 +46,8 @@ class Recording:
     lags_us: list[int]
     """How much later than that it was really sent."""
     kinds: list[str]
-    """``ok``, ``http_<status>``, ``grpc_<status>``, ``no_outputs``, ``cut_off``, ``unfinished``, or the name
-    of an exception."""
+    """``ok``, ``http_<status>``, ``grpc_<status name>``, ``no_outputs``, ``cut_off``, ``unfinished``, or the
+    name of an exception."""
     scheduled: int
     """Arrivals after the warm-up, dropped ones too."""
     dropped: int

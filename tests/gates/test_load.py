@@ -284,7 +284,7 @@ class TestGenerator:
             ),
             ("locust.py", "import os; os._exit(9)", "exit code 9: it said nothing"),
             ("locust.py", "import os; os.write(1, b'hello'); os._exit(0)", "its answer is"),
-            ("locust.py", "import os; os.write(1, b'[]'); os._exit(0)", "0 recordings for 2 runs"),
+            ("locust.py", "import os; os.write(1, b'[]'); os._exit(0)", "0 recordings for 3 runs"),
             ("asyncio.py", "raise ImportError('broken on purpose')", "did not start"),
         ],
     )

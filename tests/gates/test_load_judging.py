@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from gates.contract import Objectives, Status
 from gates.load import LoadSettings
-from gates.load.judging import evidence, percentile_ms, say, shares
+from gates.load.judging import evidence, percentile_ms, say, shares, swept
 from gates.load.recording import (
     Payload,
     Recording,
@@ -60,7 +60,7 @@ def said(*looks: Recording, calibration: Recording = CALM, **changes: Any) -> tu
     """Status and reason; objectives and settings can be changed."""
     objectives = replace(OBJECTIVES, **{k: v for k, v in changes.items() if hasattr(OBJECTIVES, k)})
     settings = replace(SETTINGS, **{k: v for k, v in changes.items() if hasattr(SETTINGS, k)})
-    one = say(calibration, looks, objectives, settings)
+    one = say([CALM, calibration], looks, objectives, settings)
     return one.status, one.reason
 
 
@@ -107,7 +107,7 @@ class TestCounts:
     def test_only_an_open_question_asks_for_another_look(self) -> None:
         """PASS, FAIL and every other UNKNOWN are final."""
         finals = {
-            say(CALM, [look], OBJECTIVES, SETTINGS).reason: say(CALM, [look], OBJECTIVES, SETTINGS).final
+            say([CALM], [look], OBJECTIVES, SETTINGS).reason: say([CALM], [look], OBJECTIVES, SETTINGS).final
             for look in (
                 recording(fast=1000), recording(slow=1000), recording(fast=3), recording(http_404=9),
                 recording(TimeoutError=9), recording(fast=1000, lag_us=9_000),
@@ -118,14 +118,14 @@ class TestCounts:
 
     def test_the_sentence_says_how_many_would_do(self) -> None:
         """Whoever reads it knows how long to measure."""
-        one = say(CALM, [recording(fast=100)], OBJECTIVES, SETTINGS)
+        one = say([CALM], [recording(fast=100)], OBJECTIVES, SETTINGS)
         assert "368 requests of which none is slow would be enough" in one.sentence
         assert said(recording(fast=368), error_budget_percent=50.0) == (Status.PASS, "within_budgets")
         assert said(recording(fast=367), error_budget_percent=50.0) == (Status.UNKNOWN, "load_inconclusive")
 
     def test_no_number_shows_a_budget_of_nothing(self) -> None:
         """And the sentence says so rather than naming one."""
-        one = say(CALM, [recording(fast=1000)], replace(OBJECTIVES, error_budget_percent=0.0), SETTINGS)
+        one = say([CALM], [recording(fast=1000)], replace(OBJECTIVES, error_budget_percent=0.0), SETTINGS)
         assert one.reason == "load_inconclusive"
         assert "no number of requests can show 0 %" in one.sentence
 
@@ -157,6 +157,20 @@ class TestNobodyServed:
         """Wrong columns, wrong name, no right: ours to mend first."""
         assert said(recording(**{kind: 500})) == (Status.UNKNOWN, "requests_refused")
 
+    @pytest.mark.parametrize("kind", ["grpc_unavailable", "grpc_deadline_exceeded"])
+    def test_no_answer_at_all_over_grpc(self, kind: str) -> None:
+        """Grpcio itself says so."""
+        assert said(recording(**{kind: 500})) == (Status.UNKNOWN, "target_unreachable")
+
+    @pytest.mark.parametrize("kind", ["grpc_unimplemented", "grpc_not_found", "grpc_invalid_argument"])
+    def test_nothing_but_refusals_over_grpc(self, kind: str) -> None:
+        """Another service, another name, other tensors."""
+        assert said(recording(**{kind: 500})) == (Status.UNKNOWN, "requests_refused")
+
+    def test_a_server_s_own_errors_over_grpc(self) -> None:
+        """Internal is its own."""
+        assert said(recording(grpc_internal=500)) == (Status.FAIL, "error_budget_exceeded")
+
     def test_the_server_s_own_errors_are_its_own(self) -> None:
         """Nothing but 500, or nothing but answers without outputs, is a FAIL."""
         assert said(recording(http_500=500)) == (Status.FAIL, "error_budget_exceeded")
@@ -182,18 +196,44 @@ class TestUnfit:
             ({"maximum_overhead_percent": 19.0}, "its p99 is 2 ms"),
             ({"calibration": recording(fast=199, TimeoutError=1)}, "1 of 200 requests"),
             ({"calibration": recording()}, "0 of 0 requests"),
+            ({"calibration": recording(fast=200, dropped=1)}, "1 of 201 requests to an endpoint"),
         ],
     )
     def test_each_sign_alone(self, look: Recording, sign: dict[str, Any], says: str) -> None:
         """Late, busy, slow where nothing is, or failing there."""
         assert said(look, **sign) == (Status.UNKNOWN, "generator_unfit")
         settings = replace(SETTINGS, **{k: v for k, v in sign.items() if k != "calibration"})
-        one = say(sign.get("calibration", CALM), [look], OBJECTIVES, settings)
+        one = say([sign.get("calibration", CALM)], [look], OBJECTIVES, settings)
         assert says in one.sentence
+
+    @pytest.mark.parametrize(
+        ("sign", "changes", "look"),
+        [
+            ("null_failed", {"calibration": recording(fast=199, TimeoutError=1)}, recording(fast=1000)),
+            ("null_dropped", {"calibration": recording(fast=200, dropped=1)}, recording(fast=1000)),
+            ("overhead", {"maximum_overhead_percent": 19.0}, recording(fast=1000)),
+            ("lag", {}, recording(fast=1000, lag_us=9_000)),
+            ("cpu", {}, recording(fast=1000, cpu=0.9)),
+            ("in_flight_cap", {}, recording(fast=1000, dropped=9)),
+        ],
+    )
+    def test_the_evidence_names_the_sign(self, sign: str, changes: dict[str, Any], look: Recording) -> None:
+        """In one word, for machines; a fit generator shows none."""
+        settings = replace(SETTINGS, **{k: v for k, v in changes.items() if k != "calibration"})
+        calibrations = [CALM, changes.get("calibration", CALM)]
+        assert said(look, **changes) == (Status.UNKNOWN, "generator_unfit")
+        assert evidence(calibrations, [look], OBJECTIVES, settings, 100.0).facts["unfit"] == [sign]
+        calm = evidence([CALM], [recording(fast=1000)], OBJECTIVES, SETTINGS, 100.0)
+        assert calm.facts["unfit"] == []
+
+    def test_a_calibration_afterwards_counts_as_much(self) -> None:
+        """The machine may have become busy meanwhile."""
+        late = recording(fast=197, slow=3)
+        assert said(recording(fast=1000), calibration=late) == (Status.UNKNOWN, "generator_unfit")
 
     def test_all_signs_are_named(self) -> None:
         """Whoever mends the machine mends it once."""
-        one = say(CALM, [recording(fast=9, lag_us=6_000, cpu=0.9)], OBJECTIVES, SETTINGS)
+        one = say([CALM], [recording(fast=9, lag_us=6_000, cpu=0.9)], OBJECTIVES, SETTINGS)
         assert "late at its p99" in one.sentence
         assert "of a core" in one.sentence
 
@@ -217,13 +257,69 @@ class TestUnfit:
         )
 
 
+class TestFirstToken:
+    """Streams are judged by when they begin, too."""
+
+    STREAMED = replace(
+        SETTINGS, protocol="chat", source="recorded", stream=True, first_token_threshold_ms=1.5
+    )
+
+    def streamed(self, in_time: int, late: int, never: int = 0) -> Recording:
+        """Whole answers within the latency objective, whose first tokens came so."""
+        whole = recording(fast=in_time + late + never)
+        return replace(whole, firsts_us=[1_500] * in_time + [1_501] * late)
+
+    @pytest.mark.parametrize(
+        ("counts", "verdict"),
+        [
+            ((1000, 0), (Status.PASS, "within_budgets")),
+            ((900, 100), (Status.FAIL, "first_token_budget_exceeded")),
+            ((900, 0, 100), (Status.FAIL, "first_token_budget_exceeded")),
+            ((990, 10), (Status.UNKNOWN, "load_inconclusive")),
+        ],
+    )
+    def test_late_or_no_first_tokens_are_counted(
+        self, counts: tuple[int, ...], verdict: tuple[Status, str]
+    ) -> None:
+        """Held against the latency budget; at the threshold is in time."""
+        one = say([CALM], [self.streamed(*counts)], OBJECTIVES, self.STREAMED)
+        assert (one.status, one.reason) == verdict
+
+    def test_evidence_has_the_times(self) -> None:
+        """Of those that came, beside the share of those that were late."""
+        kept = evidence([CALM], [self.streamed(90, 9, 1)], OBJECTIVES, self.STREAMED, 10.0)
+        rows = {one.name: one for one in kept.measurements}
+        assert (rows["late_percent"].value, rows["late_percent"].samples) == (10.0, 100)
+        assert (rows["first_token_p99_ms"].value, rows["first_token_p99_ms"].samples) == (1.501, 99)
+        assert rows["first_token_p99_ms"].threshold == 1.5
+
+    def test_without_a_threshold_nobody_is_late(self) -> None:
+        """The times are evidence alone."""
+        settings = replace(self.STREAMED, first_token_threshold_ms=0.0)
+        one = say([CALM], [self.streamed(0, 1000)], OBJECTIVES, settings)
+        assert (one.status, one.reason) == (Status.PASS, "within_budgets")
+
+
+class TestSweep:
+    """Other rates, as evidence."""
+
+    def test_a_row_says_what_the_rate_gave(self) -> None:
+        """Slow ones include failed ones; nothing sent has no percentiles."""
+        row = swept(TestWire.RUN, recording(fast=90, slow=4, http_500=6, dropped=2), 10.0)
+        assert {name: row[name] for name in ("rate_rps", "requests", "served_rps", "slow", "failed")} == {
+            "rate_rps": 60.0, "requests": 100, "served_rps": 9.4, "slow": 10, "failed": 6
+        }  # fmt: skip
+        assert (row["dropped"], row["p99_ms"], row["generator_lag_p99_ms"]) == (2, 10.001, 0.05)
+        assert swept(TestWire.RUN, recording(), 10.0)["p99_ms"] is None
+
+
 class TestEvidence:
     """What is kept with the verdict."""
 
     def test_holds_counts_percentiles_and_fitness(self) -> None:
         """Each with its unit, samples, bounds and what it was held against."""
         looks = [recording(fast=1500, slow=3, http_500=2), recording(fast=500, dropped=1)]
-        kept = evidence(CALM, looks, OBJECTIVES, SETTINGS, 100.0)
+        kept = evidence([CALM], looks, OBJECTIVES, SETTINGS, 100.0)
         rows = {one.name: one for one in kept.measurements}
         assert (rows["slow_percent"].value, rows["slow_percent"].threshold) == (100 * 5 / 2005, 1.0)
         assert (rows["failed_percent"].value, rows["failed_percent"].samples) == (100 * 2 / 2005, 2005)
@@ -242,12 +338,12 @@ class TestEvidence:
     def test_of_nothing_says_nothing(self) -> None:
         """No request, no percentile; and of few no bounds."""
         empty = {
-            one.name: one for one in evidence(CALM, [recording()], OBJECTIVES, SETTINGS, 1.0).measurements
+            one.name: one for one in evidence([CALM], [recording()], OBJECTIVES, SETTINGS, 1.0).measurements
         }
         assert empty["slow_percent"].value is None
         assert empty["generator_lag_p99_ms"].value is None
         assert "p99_ms" not in empty
-        few = {one.name: one for one in evidence(CALM, [CALM], OBJECTIVES, SETTINGS, 1.0).measurements}
+        few = {one.name: one for one in evidence([CALM], [CALM], OBJECTIVES, SETTINGS, 1.0).measurements}
         assert (few["p99_ms"].high, few["p50_ms"].high) == (None, 2.0)
 
     def test_a_percentile_is_a_value_that_was_seen(self) -> None:

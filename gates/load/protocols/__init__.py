@@ -1,6 +1,6 @@
 """How models are spoken to: one file for each protocol, pure.
 
-``json`` of V2 is ``v2``, its binary tensors ``v2_binary``, its gRPC ``v2_grpc``; TensorFlow's V1 is ``v1``;
+V2 in JSON is ``v2``, with binary tensors ``v2_binary``, over gRPC ``v2_grpc``; TensorFlow's V1 is ``v1``;
 OpenAI's completions and chat, streamed or not, are ``openai``.
 """
 

@@ -61,5 +61,17 @@ def kind(status: int, body: bytes) -> str:
     return "ok" if any(map(_has_text, events)) else "no_outputs"
 
 
-COMPLETIONS = Protocol(path=lambda _: "/v1/completions", kind=kind, is_first=is_first)
-CHAT = Protocol(path=lambda _: "/v1/chat/completions", kind=kind, is_first=is_first)
+COMPLETIONS = Protocol(
+    path=lambda _: "/v1/completions",
+    kind=kind,
+    is_first=is_first,
+    example=b'{"object":"text_completion","choices":[{"index":0,"text":"so"}]}',
+    streamed_example=b'data: {"choices":[{"index":0,"text":"so"}]}\n\ndata: [DONE]\n\n',
+)
+CHAT = Protocol(
+    path=lambda _: "/v1/chat/completions",
+    kind=kind,
+    is_first=is_first,
+    example=b'{"object":"chat.completion","choices":[{"index":0,"message":{"content":"so"}}]}',
+    streamed_example=b'data: {"choices":[{"index":0,"delta":{"content":"so"}}]}\n\ndata: [DONE]\n\n',
+)

@@ -37,7 +37,11 @@ class Protocol:
     path: Callable[[str], str]
     """Model's name -> path of inference calls, with a slash first."""
     kind: Callable[[int, bytes], str]
-    """Status and body of an answer -> ``ok``, or why it is none."""
+    """Status and body of an answer -> ``ok``, or why it is none; a status of gRPC for gRPC."""
+    example: bytes
+    """An answer that is good, as the endpoint that answers at once gives it."""
+    streamed_example: bytes = b""
+    """The same as a stream; empty where nothing is streamed."""
     encode: Callable[[Table], list[Payload]] | None = None
     """Requests of tensors; None for a protocol that has no tensors."""
     is_first: Callable[[bytes], bool] | None = None

@@ -24,4 +24,6 @@ def _instance(tensors: tuple[Tensor, ...], columns: tuple[str, ...]) -> object:
     return {one.name: one.data[0] if len(one.data) == 1 else list(one.data) for one in tensors}
 
 
-PROTOCOL = Protocol(path=path, kind=named_list("predictions"), encode=encode)
+PROTOCOL = Protocol(
+    path=path, kind=named_list("predictions"), encode=encode, example=b'{"predictions":[0.5]}'
+)

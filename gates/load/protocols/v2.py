@@ -27,4 +27,5 @@ def _request(tensors: tuple[Tensor, ...], columns: tuple[str, ...]) -> dict[str,
     return {**({"parameters": {"columns": ",".join(columns)}} if columns else {}), "inputs": inputs}
 
 
-PROTOCOL = Protocol(path=path, kind=named_list("outputs"), encode=encode)
+EXAMPLE = b'{"model_name":"null","outputs":[{"name":"score","datatype":"FP64","shape":[1],"data":[0.5]}]}'
+PROTOCOL = Protocol(path=path, kind=named_list("outputs"), encode=encode, example=EXAMPLE)

@@ -76,4 +76,8 @@ def kind(status: int, body: bytes) -> str:
     return "ok" if sizes and end + sum(sizes) == len(body) else "no_outputs"
 
 
-PROTOCOL = Protocol(path=path, kind=kind, encode=encode)
+EXAMPLE = (
+    b'{"model_name":"null","outputs":[{"name":"score","datatype":"FP64","shape":[1],'
+    b'"parameters":{"binary_data_size":8}}]}'
+) + struct.pack("<d", 0.5)
+PROTOCOL = Protocol(path=path, kind=kind, encode=encode, example=EXAMPLE)

@@ -14,11 +14,28 @@ from gates.load.protocols.v2_binary import raw
 from gates.load.recording import Payload
 
 METHOD = "/inference.GRPCInferenceService/ModelInfer"
+METADATA_METHOD = "/inference.GRPCInferenceService/ModelMetadata"
 _VARINT, _EIGHT, _BYTES, _FOUR = 0, 1, 2, 5
 _MODEL_NAME, _PARAMETERS, _INPUTS, _RAW_INPUTS = 1, 4, 5, 7
 _NAME, _DATATYPE, _SHAPE = 1, 2, 3
 _KEY, _VALUE, _STRING_VALUE = 1, 2, 3
 _OUTPUTS = 5
+_METADATA_INPUTS = 4
+_STATUSES = {
+    1: "cancelled",
+    2: "unknown",
+    3: "invalid_argument",
+    4: "deadline_exceeded",
+    5: "not_found",
+    7: "permission_denied",
+    8: "resource_exhausted",
+    9: "failed_precondition",
+    12: "unimplemented",
+    13: "internal",
+    14: "unavailable",
+    16: "unauthenticated",
+}
+"""Those that servers and grpcio itself give (gRPC, statuscodes.md)."""
 
 
 def encode(table: Table) -> list[Payload]:
@@ -101,7 +118,7 @@ def _read_varint(message: bytes, at: int) -> tuple[int, int]:
 def kind(status: int, body: bytes) -> str:
     """Good is status 0 (OK) and a ModelInferResponse that has outputs."""
     if status != 0:
-        return f"grpc_{status}"
+        return f"grpc_{_STATUSES.get(status, status)}"
     try:
         numbers = {number for number, _ in fields(body)}
     except ValueError:
@@ -109,4 +126,29 @@ def kind(status: int, body: bytes) -> str:
     return "ok" if _OUTPUTS in numbers else "no_outputs"
 
 
-PROTOCOL = Protocol(path=lambda _: METHOD, kind=kind, encode=encode)
+def metadata_request(model: str) -> bytes:
+    """A ModelMetadataRequest."""
+    return _field(_NAME, model.encode())
+
+
+def metadata_inputs(message: bytes) -> list[dict[str, object]]:
+    """The inputs that a ModelMetadataResponse names, as V2 writes them in JSON.
+
+    Raises:
+        ValueError: it is no message, or a name is no UTF-8.
+    """
+    tensors = [content for number, content in fields(message) if number == _METADATA_INPUTS]
+    return [_described(dict(fields(tensor))) for tensor in tensors]
+
+
+def _described(tensor: dict[int, bytes]) -> dict[str, object]:
+    shape, at, packed = [], 0, tensor.get(_SHAPE, b"")
+    while at < len(packed):
+        size, at = _read_varint(packed, at)
+        shape.append(size - (1 << 64) if size >> 63 else size)  # -1, any size, is ten bytes long
+    name, datatype = tensor.get(_NAME, b""), tensor.get(_DATATYPE, b"")
+    return {"name": name.decode(), "datatype": datatype.decode(), "shape": shape}
+
+
+EXAMPLE = _field(_OUTPUTS, _field(_NAME, b"score") + _field(_DATATYPE, b"FP64") + _field(_SHAPE, b"\x01"))
+PROTOCOL = Protocol(path=lambda _: METHOD, kind=kind, encode=encode, example=EXAMPLE)

@@ -17,21 +17,23 @@ from gates.load.worker.window import Reply
 grpc.experimental.gevent.init_gevent()
 
 
+def open_channel(url: str) -> grpc.Channel:
+    """To the server of an http or https address; never by a proxy, which would be measured as well."""
+    parts = urlsplit(url)
+    place = parts.netloc.rpartition("@")[2]
+    if parts.port is None:
+        place += ":443" if parts.scheme == "https" else ":80"
+    options = [("grpc.enable_http_proxy", 0)]
+    if parts.scheme == "https":
+        return grpc.secure_channel(place, grpc.ssl_channel_credentials(), options)
+    return grpc.insecure_channel(place, options)
+
+
 class GrpcClient:
     """One channel, on which many requests are on their way; certificates are verified."""
 
     def __init__(self, run: Run) -> None:
-        parts = urlsplit(run.url)
-        place = parts.netloc.rpartition("@")[2]
-        if parts.port is None:
-            place += ":443" if parts.scheme == "https" else ":80"
-        # Never a proxy: it would be measured as well.
-        options = [("grpc.enable_http_proxy", 0)]
-        if parts.scheme == "https":
-            channel = grpc.secure_channel(place, grpc.ssl_channel_credentials(), options)
-        else:
-            channel = grpc.insecure_channel(place, options)
-        self._infer = channel.unary_unary(METHOD)
+        self._infer = open_channel(run.url).unary_unary(METHOD)
         self._timeout_seconds = run.timeout_seconds
         self._kind = PROTOCOLS[run.protocol].kind
 

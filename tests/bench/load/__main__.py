@@ -6,7 +6,8 @@ cores. *Bias* is the p99 that the generator reports less the one the server saw 
 
 With stalls the server's account cannot be the truth for a generator that stops asking: of requests that come
 whenever they like, a stall of s ms every e ms keeps (s - x) / e waiting for longer than x, so that the p99 is
-s - e / 100. Figures are medians of the repeats; the machine's load average stands beside each.
+s - e / 100 (in few stalls by chance some more or less, as the server saw). Figures are medians of the repeats;
+the machine's load average stands beside each.
 """
 
 from __future__ import annotations
@@ -151,6 +152,8 @@ def row(name: str, rate: float, stall_ms: float, seen: Sequence[Seen]) -> str:
     if seen[0].lag_p99_ms is not None:
         lag = statistics.median(one.lag_p99_ms or 0.0 for one in seen)
         own = f"  lag p99 {lag:.2f} ms, {statistics.median(one.cpu_percent or 0.0 for one in seen):.0f} % CPU"
+    if stall_ms:
+        own += f"  the server saw {statistics.median(one.truth_p99_ms for one in seen):.1f}"
     rps = statistics.median(one.rps for one in seen)
     shape = f"{rate:g}" + (" stalled" if stall_ms else "")
     load = f"{os.getloadavg()[0]:.1f}"

@@ -3,8 +3,8 @@
  *   target PORT P50_MS P99_MS STALL_MS EVERY_MS SEED      (PORT 0: any; the port is printed; ends with stdin)
  *
  * A request arrives when the kernel queued its last bytes (SO_TIMESTAMPNS), not when this process woke up. It is
- * answered at arrival + drawn service time, or at the end of a stall: [k * EVERY, k * EVERY + STALL) after the
- * start, k >= 1, in which nobody is answered. Truth is arrival to answer, in microseconds.
+ * answered at arrival + drawn service time, or at the end of a stall: [(k + 1/2) * EVERY, (k + 1/2) * EVERY + STALL)
+ * after the start, in which nobody is answered. Truth is arrival to answer, in microseconds.
  *
  *   POST anything   a V2 answer          GET /stats   {"latencies_us": [...], "drawn_us": [...]}
  *   GET /reset      forget both
@@ -114,8 +114,8 @@ static void stats(int s) {
 }
 
 static void serve(int s, int64_t arrived, uint64_t *state) {
-    int64_t service = draw(state), until = arrived + service, into = every ? (until - began) % every : 0;
-    if (every && into < stall && until - began >= every) until += stall - into;
+    int64_t service = draw(state), until = arrived + service, into = every ? (until - began + every / 2) % every : 0;
+    if (every && into < stall && until - began >= every / 2) until += stall - into;
     sleep_until(until);
     int64_t answered = now();
     long slot = atomic_fetch_add(&kept, 1);
