@@ -22,9 +22,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines import evidence
 from pipelines.errors import JournalBroken
-from pipelines.evidence import SUMS, Material, pack, verify
+from pipelines.evidence import SUMS, Material, bundle, pack, verify
 from pipelines.journal import events as e
 from pipelines.journal.lines import Line, decode, encode
 from pipelines.ports import Commit
@@ -117,7 +116,7 @@ def forged(change: Callable[[dict[str, bytes]], object]) -> bytes:
     files = contents()
     del files[SUMS]
     change(files)
-    return evidence._zip(files)
+    return bundle._zip(files)
 
 
 def test_what_was_packed_holds() -> None:
@@ -128,7 +127,7 @@ def test_what_was_packed_holds() -> None:
     assert checked.promotion == PROMOTION
     assert checked.sha256 == hashlib.sha256(GOOD).hexdigest()
     assert checked.journal_head == json.loads(material().journal.splitlines()[-1])["hash"]
-    assert checked.files == len(contents()) == 15
+    assert checked.files == len(contents()) == 16
     words = "\n".join(checked.held)
     for phrase in (
         "the journal's 10 lines",
@@ -257,7 +256,7 @@ FORGERIES: list[tuple[str, Callable[[dict[str, bytes]], object], str]] = [
     ("a report that is missing", lambda files: files.pop("report.html"), "report.html is missing"),
     ("no platform.yaml", lambda files: files.pop("base/platform.yaml"), "base/platform.yaml is missing"),
     ("a file too many", lambda files: files.update({"notes.txt": b"!"}), "notes.txt does not belong"),
-    ("another schema", _about(schema="lockgate.evidence/2"), "is not of schema"),
+    ("another schema", _about(schema="lockgate.evidence/1"), "is not of schema"),
     ("another promotion", _about(promotion="other"), "journal.jsonl: journal: other, line 1"),
     ("no journal", lambda files: files.pop("journal.jsonl"), "journal.jsonl is missing"),
     ("an empty journal", lambda files: files.update({"journal.jsonl": b""}), "is not that of"),

@@ -6,6 +6,7 @@ The file is a zip without compression, always made the same way: same contents, 
     journal.jsonl           the journal as stored
     commits.json            main's commits of this promotion, with their trailers
     verdicts.json           every gate's latest verdict; follows from the journal
+    statements.jsonl        the same as in-toto statements; follow from the journal and what people wrote
     change.json             the change request as the record knows it; follows from the journal
     base/…                  platform.yaml and release.yaml as they were read when it started
     manifests/<commit>/…    what each share's commit had Argo CD apply
@@ -27,19 +28,21 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pipelines.errors import JournalBroken
+from pipelines.evidence.statements import statements
 from pipelines.journal.events import Ended, Merged, ShareCommitted
 from pipelines.journal.lines import Line, decode, verdict_to_data
 from pipelines.journal.state import State, fold
 from pipelines.ports import Commit
 from pipelines.render import manifest_digest, serves_of
 
-SCHEMA = "lockgate.evidence/1"
-SUMS, ABOUT, JOURNAL, COMMITS, VERDICTS, CHANGE, REPORT = (
+SCHEMA = "lockgate.evidence/2"
+SUMS, ABOUT, JOURNAL, COMMITS, VERDICTS, STATEMENTS, CHANGE, REPORT = (
     "SHA256SUMS",
     "promotion.json",
     "journal.jsonl",
     "commits.json",
     "verdicts.json",
+    "statements.jsonl",
     "change.json",
     "report.html",
 )
@@ -95,7 +98,7 @@ def pack(material: Material) -> bytes:
         JOURNAL: material.journal,
         COMMITS: _json([_commit(commit) for commit in material.commits]),
         REPORT: material.report,
-        **_derived(material.promotion, lines),
+        **_derived(material.promotion, lines, material.base),
         **{f"base/{path}": text for path, text in material.base.items()},
     }
     for sha, files in material.manifests.items():
@@ -107,8 +110,8 @@ def _commit(commit: Commit) -> dict[str, Any]:
     return {**asdict(commit), "at": commit.at.isoformat(), "trailers": dict(commit.trailers)}
 
 
-def _derived(promotion: str, lines: Sequence[Line]) -> dict[str, str]:
-    """What follows from the journal alone."""
+def _derived(promotion: str, lines: Sequence[Line], base: Mapping[str, str]) -> dict[str, str]:
+    """What follows from the journal and from what people wrote."""
     state = fold(lines)
     assert state is not None  # noqa: S101 - a promotion that exists has at least one line
     verdicts = [
@@ -125,6 +128,7 @@ def _derived(promotion: str, lines: Sequence[Line]) -> dict[str, str]:
     return {
         ABOUT: _json(about),
         VERDICTS: _json(sorted(verdicts, key=lambda one: (one["at"], one["stage"], one["gate"]))),
+        STATEMENTS: statements(state, base),
         CHANGE: _json(_change(state)),
     }
 
@@ -288,7 +292,18 @@ def _check_parts(promotion: str, lines: Sequence[Line], contents: Mapping[str, b
     state = fold(lines)
     assert state is not None  # noqa: S101 - _journal() has seen to it
     release = f"base/models/{state.started.model}/release.yaml"
-    wanted = {SUMS, ABOUT, JOURNAL, COMMITS, VERDICTS, CHANGE, REPORT, "base/platform.yaml", release}
+    wanted = {
+        SUMS,
+        ABOUT,
+        JOURNAL,
+        COMMITS,
+        VERDICTS,
+        STATEMENTS,
+        CHANGE,
+        REPORT,
+        "base/platform.yaml",
+        release,
+    }
     folders = tuple(f"manifests/{share['commit']}/" for share in share_commits(lines))
     if gone := sorted(wanted - contents.keys()):
         raise _Broken(f"{gone[0]} is missing")
@@ -299,10 +314,10 @@ def _check_parts(promotion: str, lines: Sequence[Line], contents: Mapping[str, b
 
 
 def _check_derived(promotion: str, lines: Sequence[Line], contents: Mapping[str, bytes]) -> Iterator[str]:
-    for path, text in _derived(promotion, lines).items():
+    for path, text in _derived(promotion, lines, _base(contents)).items():
         if _text(contents, path) != text:
             raise _Broken(f"{path} does not say what the journal says")
-    yield f"{ABOUT}, {VERDICTS} and {CHANGE} say what the journal says"
+    yield f"{ABOUT}, {VERDICTS}, {STATEMENTS} and {CHANGE} say what the journal says"
 
 
 def _check_manifests(promotion: str, lines: Sequence[Line], contents: Mapping[str, bytes]) -> Iterator[str]:
@@ -333,7 +348,14 @@ def _first(lines: Sequence[Line]) -> bool:
 
 
 def _manifests(contents: Mapping[str, bytes], sha: str) -> dict[str, str]:
-    prefix = f"manifests/{sha}/"
+    return _below(contents, f"manifests/{sha}/")
+
+
+def _base(contents: Mapping[str, bytes]) -> dict[str, str]:
+    return _below(contents, "base/")
+
+
+def _below(contents: Mapping[str, bytes], prefix: str) -> dict[str, str]:
     return {path.removeprefix(prefix): _text(contents, path) for path in contents if path.startswith(prefix)}
 
 
