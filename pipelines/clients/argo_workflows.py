@@ -10,6 +10,7 @@ with 200 whether or not anything matched.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
@@ -36,6 +37,7 @@ _FIELDS = (
     "status.message",
     "status.nodes",
 )
+_BRACE = re.compile(r"\{(?=\{)")
 _BLANK = ("", "undefined")
 """What a field of the form says that nobody filled."""
 _LEAST_VERSION = (4, 0)
@@ -128,7 +130,8 @@ class ArgoWorkflows:
     ) -> Workflow | None:
         """Start one from a template.
 
-        Values are sent as they are: the server takes them for text, and checks none against an enum.
+        The server checks no value against an enum, and evaluates every ``{{=…}}`` in one: such braces are
+        taken apart.
 
         Raises:
             Refused: ``workflow_refused``, with the server's reason.
@@ -137,7 +140,7 @@ class ArgoWorkflows:
             "name": name,
             "generateName": prefix,
             "labels": f"{_PART_OF}=promotions",
-            "parameters": [f"{key}={value}" for key, value in parameters.items()],
+            "parameters": [f"{key}={_BRACE.sub('{ ', value)}" for key, value in parameters.items()],
         }
         body = {"resourceKind": "WorkflowTemplate", "resourceName": template, "submitOptions": options}
         try:

@@ -58,14 +58,14 @@ def baking(argo: ArgoWorkflows) -> tuple[Workflow, WorkflowNode]:
 # ------------------------------------------------------------------------------- starting
 
 
-def test_a_workflow_is_started_with_values_as_they_are(argo: ArgoWorkflows, server: ArgoServer) -> None:
-    """Also those that look like something else, and those outside an enum: nobody checks them there."""
+def test_a_workflow_is_started_with_values_that_are_text(argo: ArgoWorkflows, server: ArgoServer) -> None:
+    """What Argo would evaluate is taken apart; outside an enum they may be: nobody checks them there."""
     found = submitted(argo)
 
     assert found.name.startswith("fraud-scorer-prod-")
     assert found.url == f"{server.url}/workflows/lockgate/{found.name}"
     assert (found.template, found.alive, found.promotion) == ("promote-regulated", True, "")
-    assert server.cluster.held(found.name).given["reason"] == "a=b, {{c}}"
+    assert server.cluster.held(found.name).given["reason"] == "a=b, { {c}}"
     strange = argo.submit("promote-regulated", {**VALUES, "model": "no-such-model"}, name="strange")
     assert strange is not None
     assert strange.name == "strange"
