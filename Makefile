@@ -29,10 +29,10 @@ bench-evaluation: $(READY)  ## offline evaluation: ten million rows, and how oft
 	@$(BIN)/python -m tests.bench.evaluation
 
 lock:  ## resolve requirements.lock anew, and the image's from it (needs uv)
-	@uv pip compile pyproject.toml --extra rehearsal --extra mlflow --extra parquet --extra signing --group dev --universal --python-version 3.11 \
+	@uv pip compile pyproject.toml --extra rehearsal --extra mlflow --extra parquet --extra signing --extra grpc --group dev --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements.lock
 	@cp requirements.lock requirements.image.lock
-	@uv pip compile pyproject.toml --extra s3 --extra gcs --extra mlflow --extra parquet --extra signing --python-version 3.13 --python-platform linux \
+	@uv pip compile pyproject.toml --extra s3 --extra gcs --extra mlflow --extra parquet --extra signing --extra grpc --python-version 3.13 --python-platform linux \
 		--generate-hashes --no-emit-index-url --no-header --no-annotate --quiet --output-file requirements.image.lock
 
 $(READY): requirements.lock pyproject.toml
