@@ -202,6 +202,7 @@ def prometheus(folder: Path, series: Iterable[Series]) -> Iterator[str]:
     (folder / "data.om").write_text(openmetrics(series), encoding="utf-8")
     (folder / "prometheus.yaml").write_text("{}\n")
     fill = [str(binaries["promtool"]), "tsdb", "create-blocks-from", "openmetrics", "data.om", "data"]
+    fill.append("--max-block-duration=64h")  # else days of samples take a block for each two hours
     subprocess.run(fill, cwd=folder, check=True, capture_output=True, timeout=60)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
