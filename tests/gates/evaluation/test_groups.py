@@ -118,7 +118,7 @@ def test_a_leaking_slice_is_too_good_to_be_true(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "state"), [(1, "missed"), (4, "missed"), (5, "not_shown"), (40, "not_shown")]
+    ("count", "state"), [(1, "missed"), (4, "missed"), (6, "not_shown"), (40, "not_shown")]
 )
 def test_what_chance_explains_among_many_slices_blames_nobody(count: int, state: str) -> None:
     """A p-value of one in a hundred is shown among four slices, and expected among forty."""
