@@ -76,6 +76,19 @@ class Timings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """What one arm counted, by the time of the sample that showed it."""
+
+    requests: Mapping[float, tuple[int, int]]
+    """Time -> (requests, errors) since the sample before."""
+    within: Mapping[float, Mapping[float, int]]
+    """Time -> edge in ms -> requests timed at most that long; the infinite edge has all that were timed."""
+    untimed: Gap | None
+    """Why nothing can be told of latencies; None where it can."""
+    queries: tuple[Query, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Gap:
     """Why an arm could not be counted.
 
@@ -112,15 +125,10 @@ def count(metrics: Metrics, window: Window) -> Counts | Gap:
     Raises:
         Exception: whatever the metrics source raises when it has no answer.
     """
-    pack = _pack(window)
-    if isinstance(pack, Gap):
-        return pack
-    if gap := _known_wrong(metrics, pack, window):
-        return gap
-    answer = _fetch(metrics, pack.counters(window.namespace, window.revision), window)
-    queries = (_query(answer, window.seconds),)
-    if gap := _unusable(answer, window, pack, pack.code_label):
-        return _explained(metrics, pack, window, replace(gap, queries=queries))
+    found = _counters(metrics, window)
+    if isinstance(found, Gap):
+        return found
+    pack, answer = found
     by_code = _growth(answer.series, pack.code_label)
     resets = _reset_times(answer.series, pack.code_label)
     times = [at for series in answer.series for at, _ in series.samples]
@@ -131,8 +139,22 @@ def count(metrics: Metrics, window: Window) -> Counts | Gap:
         last_at=max(times),
         moved_at=_moved_at(answer.series, pack.code_label),
         resets=len(resets),
-        queries=queries,
+        queries=(_query(answer, window.seconds),),
     )
+
+
+def _counters(metrics: Metrics, window: Window) -> tuple[Pack, Answer] | Gap:
+    """The counters of one arm's requests, if they can be counted from."""
+    pack = _pack(window)
+    if isinstance(pack, Gap):
+        return pack
+    if gap := _known_wrong(metrics, pack, window):
+        return gap
+    answer = _fetch(metrics, pack.counters(window.namespace, window.revision), window)
+    if gap := _unusable(answer, window, pack, pack.code_label):
+        queries = (_query(answer, window.seconds),)
+        return _explained(metrics, pack, window, replace(gap, queries=queries))
+    return pack, answer
 
 
 def time_requests(metrics: Metrics, window: Window, *, threshold_ms: float, answered: int) -> Timings | Gap:
@@ -149,8 +171,7 @@ def time_requests(metrics: Metrics, window: Window, *, threshold_ms: float, answ
     if isinstance(pack, Gap):
         return pack
     if not pack.bucket:
-        sentence = f"{window.revision}: {window.pack} has no latency histogram, and means are not judged"
-        return Gap(reason="no_histogram", sentence=f"{sentence}; choose a pack of what is before it")
+        return _no_histogram(window)
     arm = window.namespace, window.revision
     listed = metrics.value(f"count by (le) ({pack.buckets(*arm)})", at=window.now)
     queries: tuple[Query, ...] = (_query(listed, 0.0),)
@@ -166,15 +187,67 @@ def time_requests(metrics: Metrics, window: Window, *, threshold_ms: float, answ
     if gap := _unusable(answer, window, pack, "le"):
         return replace(gap, queries=queries)
     within, first, timed = _latency(answer.series, threshold_ms * pack.edges_per_ms)
-    problem = _not_cumulative(within, first, timed, answered)
     lowest_ms = min(map(float, edges)) / pack.edges_per_ms
-    if not problem and timed >= IMPLAUSIBLE_FROM and first == timed and lowest_ms > FAST_MS:
-        problem = (
-            f"all {timed} requests took less than the lowest edge, {lowest_ms:g} ms: the meter is broken"
-        )
-    if problem:
+    if problem := _implausible(within, first, timed, answered, lowest_ms):
         return _gap("implausible_data", problem, answer, window, queries)
     return Timings(timed=timed, slow=timed - within, queries=queries)
+
+
+def trace(metrics: Metrics, window: Window, *, threshold_ms: float) -> Trace | Gap:
+    """Count one arm sample by sample: requests, errors, and answers above every edge of the histogram.
+
+    Raises:
+        Exception: whatever the metrics source raises when it has no answer.
+    """
+    found = _counters(metrics, window)
+    if isinstance(found, Gap):
+        return found
+    pack, answer = found
+    queries = (_query(answer, window.seconds),)
+    requests: dict[float, tuple[int, int]] = {}
+    for code, at, new in _steps(answer.series, pack.code_label):
+        before = requests.get(at, (0, 0))
+        requests[at] = before[0] + int(new), before[1] + (int(new) if pack.failed(code) else 0)
+    if not pack.bucket:
+        return Trace(requests=requests, within={}, untimed=_no_histogram(window), queries=queries)
+    answered = sum(all_of_them - errors for all_of_them, errors in requests.values())
+    buckets = _fetch(metrics, pack.buckets(window.namespace, window.revision), window)
+    untimed = _untimed(buckets, window, pack, threshold_ms, answered)
+    return Trace(
+        requests=requests,
+        within={} if untimed else _within(buckets.series, pack.edges_per_ms),
+        untimed=untimed,
+        queries=(*queries, _query(buckets, window.seconds)),
+    )
+
+
+def _no_histogram(window: Window) -> Gap:
+    sentence = f"{window.revision}: {window.pack} has no latency histogram, and means are not judged"
+    return Gap(reason="no_histogram", sentence=f"{sentence}; choose a pack of what is before it")
+
+
+def _untimed(answer: Answer, window: Window, pack: Pack, threshold_ms: float, answered: int) -> Gap | None:
+    """Why a histogram cannot be counted from; None when it can."""
+    if not answer.series and not answer.warnings and answered < IMPLAUSIBLE_FROM:
+        return None
+    if gap := _unusable(answer, window, pack, "le"):
+        return gap
+    edge = threshold_ms * pack.edges_per_ms
+    if isinstance(edges := _edges(answer, edge), str):
+        return _gap("edge_missing", edges, answer, window)
+    within, first, timed = _latency(answer.series, edge)
+    lowest_ms = min(map(float, edges)) / pack.edges_per_ms
+    if problem := _implausible(within, first, timed, answered, lowest_ms):
+        return _gap("implausible_data", problem, answer, window)
+    return None
+
+
+def _within(series: tuple[Series, ...], edges_per_ms: float) -> dict[float, dict[float, int]]:
+    within: dict[float, dict[float, int]] = {}
+    for text, at, new in _steps(series, "le"):
+        edge_ms, here = float(text) / edges_per_ms, within.setdefault(at, {})
+        here[edge_ms] = here.get(edge_ms, 0) + int(new)
+    return within
 
 
 def _pack(window: Window) -> Pack | Gap:
@@ -374,6 +447,15 @@ def _latency(series: tuple[Series, ...], edge: float) -> tuple[int, int, int]:
         edges[float(text)] = edges.get(float(text), 0) + grown
     within = sum(grown for one, grown in edges.items() if _is(one, edge))
     return within, edges[min(edges)], edges.get(math.inf, 0)
+
+
+def _implausible(within: int, first: int, timed: int, answered: int, lowest_ms: float) -> str:
+    """Why the latencies cannot be believed; "" when they can."""
+    if problem := _not_cumulative(within, first, timed, answered):
+        return problem
+    if timed >= IMPLAUSIBLE_FROM and first == timed and lowest_ms > FAST_MS:
+        return f"all {timed} requests took less than the lowest edge, {lowest_ms:g} ms: the meter is broken"
+    return ""
 
 
 def _not_cumulative(within: int, first: int, timed: int, answered: int) -> str:
