@@ -84,6 +84,8 @@ def _problems(name: str, value: str, checks: dict[str, Check]) -> Iterator[Probl
         yield Problem(option, 0, "", f"has {len(value)} characters", f"write at most {LONGEST}")
     elif "\n" in value or plain(value) != value:
         yield Problem(option, 0, "", "has line breaks or control characters", "write one line of text")
+    elif "{{" in value:
+        yield Problem(option, 0, "", "has {{, which a workflow would evaluate", "write it without")
     elif name in checks and (wrong := checks[name](value)):
         yield Problem(option, 0, "", *wrong)
 

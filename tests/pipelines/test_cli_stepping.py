@@ -64,6 +64,7 @@ def test_a_good_form_is_taken_as_it_is() -> None:
         ("reason", "good\nLockgate-Share: 100", "line breaks"),
         ("reason", "red\x1b[31m", "control characters"),
         ("version", "v38\n", "") ,
+        ("reason", "see {{workflow.parameters.model}}", "evaluate"),
         ("version", "v\u202e38", "control characters"),
         ("urgency", "yesterday", "there is no yesterday"),
         ("promotion", "../other", "cannot be ../other"),

@@ -28,7 +28,7 @@ COLUMNS = 110
 HEAD = "# Written by `lockgate workflow render`; what is changed here by hand is lost.\n"
 IMAGE = "lockgate.dev/image"
 """Annotation of the settings: the image all was rendered with, and is again unless another is named."""
-UNPUBLISHED = "registry.example.com/lockgate:unpublished"
+UNPUBLISHED = f"ghcr.io/example-bank/lockgate:0.1.0@sha256:{'0' * 64}"
 """Until somebody names an image of their own."""
 
 

@@ -45,7 +45,7 @@ def _template(
         volumes=pods.volumes(),
         **common(),
     ) as made:
-        pods.container(words[0], words, room=LOOKS, drives=True, again=False)
+        pods.container(words[0], words, room=LOOKS, drives=True)
     return made
 
 

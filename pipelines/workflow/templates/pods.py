@@ -48,15 +48,20 @@ MESSAGE = "/dev/termination-log"
 GIT_TOKEN = "LOCKGATE_GIT_TOKEN"  # noqa: S105 - the variable's name
 
 NOT_YET, COULD_NOT_TELL, NO_CODE = 75, 5, -1
-AGAIN = RetryStrategy(
-    # Argo 4.0 pays no heed to the backoff where no limit is set.
-    limit=1000,
-    retry_policy="Always",
-    expression=f"asInt(lastRetry.exitCode) in [{NOT_YET}, {COULD_NOT_TELL}, {NO_CODE}]",
-    backoff=m.Backoff(duration="10s", factor=2, cap="2m"),
-)
-"""A step that has to be asked again is; a pod that was evicted, deleted or too slow left no exit code.
-``decide`` has the deadlines, so that this needs none."""
+
+
+def again(limit: int = 1000) -> RetryStrategy:
+    """A step that has to be asked again is; a pod that was evicted, deleted or too slow left no exit code.
+
+    ``decide`` has the deadlines, so that this needs none; but Argo 4.0 pays no heed to the backoff where no
+    limit is set.
+    """
+    return RetryStrategy(
+        limit=limit,
+        retry_policy="Always",
+        expression=f"asInt(lastRetry.exitCode) in [{NOT_YET}, {COULD_NOT_TELL}, {NO_CODE}]",
+        backoff=m.Backoff(duration="10s", factor=2, cap="2m"),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +97,7 @@ class Pods:
         outputs: tuple[str, ...] = (),
         room: Room = SMALL,
         drives: bool = False,
-        again: bool = True,
+        retry: RetryStrategy | None = None,
         **more: Any,
     ) -> Container:
         """A template that runs ``lockgate`` with these arguments.
@@ -104,7 +109,7 @@ class Pods:
             outputs: names of the files below :data:`OUTPUTS` that become output parameters.
             room: what it may use.
             drives: it needs the token for the Argo server.
-            again: it is asked again where it says so.
+            retry: when it is asked again; None: never.
             more: anything else Hera's Container takes.
         """
         return Container(
@@ -121,7 +126,7 @@ class Pods:
             security_context=_locked_down(),
             termination_message_policy="FallbackToLogsOnError",
             active_deadline_seconds=room.seconds,
-            retry_strategy=AGAIN if again else None,
+            retry_strategy=retry,
             **more,
         )
 

@@ -18,6 +18,7 @@ from pipelines.workflow.templates.pods import (
     OUTPUTS,
     PART_OF,
     Pods,
+    again,
     executor_patch,
     run_as,
 )
@@ -26,6 +27,8 @@ PROMOTION = "{{tasks.start.outputs.parameters.promotion}}"
 TOLD = ("sentence", "status")
 """What every step leaves: a sentence for people, and done, not_yet, unknown or refused."""
 FORM = ("model", "version", "environment", "requested-by", "reason", "urgency", "promotion")
+FORM_TRIES = 20
+"""About half an hour: a form that could not be read by then is one for a person."""
 DAY = 86400
 
 
@@ -122,6 +125,7 @@ def _templates(pods: Pods, tasks: Sequence[graph.Task], template: str) -> None:
         "start",
         _words("start", *(_given(name) for name in FORM), f"--template={template}"),
         inputs=FORM,
+        retry=again(FORM_TRIES),
         outputs=("promotion", "first", *TOLD),
         metrics=[_counter("promotions_started", "Promotions begun or taken up again.")],
     )
@@ -130,6 +134,7 @@ def _templates(pods: Pods, tasks: Sequence[graph.Task], template: str) -> None:
             name,
             _words("{{inputs.parameters.stage}}", _given("promotion")),
             inputs=("stage", "promotion"),
+            retry=again(),
             outputs=("first", *TOLD),
             metrics=[_seconds()],
             synchronization=synchronization,
@@ -139,6 +144,7 @@ def _templates(pods: Pods, tasks: Sequence[graph.Task], template: str) -> None:
             "gate",
             _words("judge", _given("gate"), _given("promotion")),
             inputs=("gate", "promotion"),
+            retry=again(),
             outputs=("verdict", *TOLD),
             room=LARGE,
             metrics=[
@@ -155,12 +161,14 @@ def _templates(pods: Pods, tasks: Sequence[graph.Task], template: str) -> None:
             "ask",
             _words("approve", "--asked", _given("promotion")),
             inputs=("promotion",),
+            retry=again(),
             outputs=TOLD,
         )
     pods.container(
         "roll-back",
         _words("roll_back", _given("promotion")),
         inputs=("promotion",),
+        retry=again(),
         outputs=TOLD,
         synchronization=_one_at_a_time(),
     )
@@ -168,6 +176,7 @@ def _templates(pods: Pods, tasks: Sequence[graph.Task], template: str) -> None:
         "outcome",
         _words("outcome", _given("promotion")),
         inputs=("promotion",),
+        retry=again(),
         outputs=("outcome", *TOLD),
         metrics=[
             _counter(
