@@ -27,7 +27,7 @@ from gates.contract import (
 from gates.counts import Counts, Gap, Timings, Window, count, time_requests
 from gates.metrics import Metrics
 from gates.slo.burn import Burn, Remembered, judge_burn, rules_for
-from gates.slo.queries import ask
+from gates.slo.queries import Reply, ask
 from gates.slo.settings import SloSettings
 from gates.slo.shares import Bad, Finding, Kind, judge_share
 
@@ -91,7 +91,6 @@ class Slo:
     UNKNOWN    both_arms_bad         candidate and stable are both shown to be over budget, or burn it
     UNKNOWN    same_revision         both arms are one revision
     UNKNOWN    a reason of Gap       an arm cannot be counted soundly
-    UNKNOWN    revision_unknown      a query would have to name a revision that is not known yet
     UNKNOWN    partial_data          the server warned when a query was asked
     UNKNOWN    no_data               a query, or what it rests on, has no answer
     UNKNOWN    stale_data            what a query rests on is old
@@ -130,30 +129,34 @@ class Slo:
             return _verdict(question, [Finding(Status.UNKNOWN, "same_revision", same)])
         metrics = Remembered(self._metrics)
         arms = [arm for arm in (candidate, stable) if arm]
-        findings, measurements, queries = self._counted(metrics, question, arms)
-        for reply in (ask(metrics, query, question) for query in self._settings.queries):
+        looked = [_look(metrics, question, arm, question.since.timestamp()) for arm in arms]
+        findings, measurements = self._counted(metrics, question, arms, looked)
+        queries = tuple(query for one in looked for query in one.queries)
+        for reply in self._asked(metrics, question, looked[0]):
             findings.append(Finding(reply.status, reply.reason, reply.sentence))
             measurements += [reply.measurement] if reply.measurement else []
             queries += reply.queries
         return _verdict(question, findings, measurements, queries)
 
+    def _asked(self, metrics: Metrics, question: Question, candidate: Look | Gap) -> Iterator[Reply]:
+        """A point says nothing of few requests, so no query is asked before there are enough."""
+        if isinstance(candidate, Look) and candidate.counts.requests >= self._settings.minimum_requests:
+            yield from (ask(metrics, query, question) for query in self._settings.queries)
+
     def _counted(
-        self, metrics: Metrics, question: Question, arms: list[Arm]
-    ) -> tuple[list[Finding], list[Measurement], tuple[Query, ...]]:
+        self, metrics: Metrics, question: Question, arms: list[Arm], looked: list[Look | Gap]
+    ) -> tuple[list[Finding], list[Measurement]]:
         """What exact counts say; nothing but gaps where an arm cannot be counted."""
-        since = question.since.timestamp()
-        looked = [_look(metrics, question, arm, since) for arm in arms]
-        queries = tuple(query for one in looked for query in one.queries)
         looks = [one for one in looked if isinstance(one, Look)]
         if len(looks) < len(looked):
-            return [_gap(one) for one in looked if isinstance(one, Gap)], [], queries
+            return [_gap(one) for one in looked if isinstance(one, Gap)], []
         alpha = self._settings.alpha / _TESTS
         bad = [one for look in looks for one in _bad(look, question.objectives, alpha)]
         findings, measurements = conclude(looks, bad, self._settings), [one.measurement() for one in bad]
         for burns in _burns(metrics, question, arms, alpha):
             findings += [found] if (found := judge_burn(burns["candidate"], burns.get("stable"))) else []
             measurements += [burn.measurement() for burn in burns.values()]
-        return findings, measurements, queries
+        return findings, measurements
 
 
 def _look(metrics: Metrics, question: Question, arm: Arm, since: float) -> Look | Gap:

@@ -139,12 +139,11 @@ class Reply(NamedTuple):
 def ask(metrics: Metrics, query: UserQuery, question: Question) -> Reply:
     """Whether the answer is there, fresh, one, plausible, and within its bounds; in this order.
 
+    The candidate's revision must be known: an empty value would select every series that lacks the label.
+
     Raises:
         Exception: whatever the metrics source raises when it has no answer.
     """
-    if not question.candidate.revision:  # an empty value would select every series that lacks the label
-        nobody = f"{query.name}: the candidate's revision is not known yet"
-        return Reply(Status.UNKNOWN, "revision_unknown", nobody, ())
     at, window = question.now.timestamp(), (question.now - question.since).total_seconds()
     raw = metrics.samples(fill(query.rests_on, question), at=at, window_seconds=window)
     answer = metrics.value(fill(query.query, question), at=at)

@@ -143,6 +143,13 @@ CASES = {
     "a-number-below-0": Case(
         scores, query(f"-sum({SCORED})", meaning="number"), Status.PASS, "within_objectives", "is -3000,"
     ),
+    "too-few-requests": Case(
+        lambda ns: scores(ns, flagged=50),
+        query(),
+        Status.WAIT,
+        "insufficient_samples",
+        "20 of 100 candidate requests",
+    ),
     "a-query-does-not-excuse-errors": Case(
         lambda ns: [],
         query(),
@@ -168,7 +175,8 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Metrics]:
     series = [one for name, case in CASES.items() for one in case.series(name)]
     for name in CASES:
         stable = Traffic(errors=5) if name in BAD_STABLE else Traffic()
-        series += both(name, Traffic(), stable)
+        candidate = Traffic(good=1) if name == "too-few-requests" else Traffic()
+        series += both(name, candidate, stable)
     with prometheus(tmp_path_factory.mktemp("prometheus"), series) as url:
         yield PrometheusMetrics(url)
 
