@@ -51,7 +51,12 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     ),
     "urllib3": ("pipelines/clients/", "pipelines/rehearsal/"),
     "werkzeug": ("pipelines/rehearsal/",),
-    "yaml": ("gates/policy/strict.py", "pipelines/spec/yaml.py", "pipelines/rehearsal/"),
+    "yaml": (
+        "gates/policy/strict.py",
+        "pipelines/spec/yaml.py",
+        "pipelines/rehearsal/",
+        "pipelines/workflow/templates/",
+    ),
 }
 """Library -> the only places that may import it."""
 

@@ -27,6 +27,8 @@ PROMOTION = "{{tasks.start.outputs.parameters.promotion}}"
 TOLD = ("sentence", "status")
 """What every step leaves: a sentence for people, and done, not_yet, unknown or refused."""
 FORM = ("model", "version", "environment", "requested-by", "reason", "urgency", "promotion")
+STAGE = "{{inputs.parameters.stage}}"
+"""The one argument that is no option: it is written into the graph, never given."""
 FORM_TRIES = 20
 """About half an hour: a form that could not be read by then is one for a person."""
 DAY = 86400
@@ -121,72 +123,68 @@ def _form(models: Sequence[str], environments: Sequence[str]) -> list[Parameter]
 
 def _templates(pods: Pods, tasks: Sequence[graph.Task], template: str) -> None:
     """The containers and the wait; Hera adds each to the workflow that is being written."""
+    kinds = {task.kind for task in tasks}
+    begun = _counter("promotions_started", "Promotions begun or taken up again.")
+    form = (*(_given(name) for name in FORM), f"--template={template}")
+    outputs = ("promotion", "first", *TOLD)
     pods.container(
         "start",
-        _words("start", *(_given(name) for name in FORM), f"--template={template}"),
+        _words("start", *form),
         inputs=FORM,
+        outputs=outputs,
         retry=again(FORM_TRIES),
-        outputs=("promotion", "first", *TOLD),
-        metrics=[_counter("promotions_started", "Promotions begun or taken up again.")],
+        metrics=[begun],
     )
-    for name, synchronization in (("step", None), ("step-on-main", _one_at_a_time())):
-        pods.container(
+    for name, one_at_a_time in (("step", None), ("step-on-main", _one_at_a_time())):
+        _step(
+            pods,
             name,
-            _words("{{inputs.parameters.stage}}", _given("promotion")),
-            inputs=("stage", "promotion"),
-            retry=again(),
-            outputs=("first", *TOLD),
+            STAGE,
+            inputs=("stage",),
+            outputs=("first",),
             metrics=[_seconds()],
-            synchronization=synchronization,
+            synchronization=one_at_a_time,
         )
-    if any(task.kind == "gate" for task in tasks):
-        pods.container(
-            "gate",
-            _words("judge", _given("gate"), _given("promotion")),
-            inputs=("gate", "promotion"),
-            retry=again(),
-            outputs=("verdict", *TOLD),
-            room=LARGE,
-            metrics=[
-                _counter(
-                    "gate_verdicts",
-                    "Verdicts of gates on previews.",
-                    gate="{{inputs.parameters.gate}}",
-                    verdict="{{outputs.parameters.verdict}}",
-                )
-            ],
-        )
-    if any(task.kind == "ask" for task in tasks):
-        pods.container(
-            "ask",
-            _words("approve", "--asked", _given("promotion")),
-            inputs=("promotion",),
-            retry=again(),
-            outputs=TOLD,
-        )
-    pods.container(
-        "roll-back",
-        _words("roll_back", _given("promotion")),
-        inputs=("promotion",),
-        retry=again(),
-        outputs=TOLD,
-        synchronization=_one_at_a_time(),
-    )
-    pods.container(
-        "outcome",
-        _words("outcome", _given("promotion")),
-        inputs=("promotion",),
-        retry=again(),
-        outputs=("outcome", *TOLD),
-        metrics=[
-            _counter(
-                "promotions_ended",
-                "Workflows of promotions that ended, by how the promotion did.",
-                outcome="{{outputs.parameters.outcome}}",
-            )
-        ],
-    )
+    if "gate" in kinds:
+        _gate(pods)
+    if "ask" in kinds:
+        _step(pods, "ask", "approve", "--asked")
+    _step(pods, "roll-back", "roll_back", synchronization=_one_at_a_time())
+    text = "Workflows of promotions that ended, by how the promotion did."
+    ended = _counter("promotions_ended", text, outcome="{{outputs.parameters.outcome}}")
+    _step(pods, "outcome", "outcome", outputs=("outcome",), metrics=[ended])
     Suspend(name="wait", inputs=[Parameter(name="stage")], outputs=[_answer()])
+
+
+def _gate(pods: Pods) -> None:
+    """A gate alone, which may send load or answer a golden set."""
+    verdicts = _counter(
+        "gate_verdicts",
+        "Verdicts of gates on previews.",
+        gate="{{inputs.parameters.gate}}",
+        verdict="{{outputs.parameters.verdict}}",
+    )
+    words = ("judge", _given("gate"))
+    _step(pods, "gate", *words, inputs=("gate",), outputs=("verdict",), room=LARGE, metrics=[verdicts])
+
+
+def _step(
+    pods: Pods,
+    template: str,
+    *words: str,
+    inputs: tuple[str, ...] = (),
+    outputs: tuple[str, ...] = (),
+    **more: Any,
+) -> None:
+    """A step of the promotion, asked again where it says so."""
+    pods.container(
+        template,
+        _words(*words, _given("promotion")),
+        inputs=(*inputs, "promotion"),
+        outputs=(*outputs, *TOLD),
+        retry=again(),
+        **more,
+    )
 
 
 def _words(name: str, *options: str) -> list[str]:
