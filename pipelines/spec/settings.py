@@ -95,7 +95,8 @@ def tier_problems(document: Document, tier: str, gates: Mapping[str, Any]) -> It
 
 
 def _left_out(detail: ErrorDetails) -> bool:
-    return detail["type"] == MISSING and len(detail["loc"]) == 1
+    """Missing from a tier, or wrong only as a whole: a model may still write the key that mends it."""
+    return not detail["loc"] or (detail["type"] == MISSING and len(detail["loc"]) == 1)
 
 
 def release_problems(
@@ -128,7 +129,7 @@ def _merged_problems(
         return
     found = _details(gate.Settings, {**fixed, **own})
     # What is wrong with the tier's keys is reported where they stand.
-    mine = [one for one in found if (one["loc"][0] not in fixed if one["loc"] else own)]
+    mine = [one for one in found if not one["loc"] or one["loc"][0] not in fixed]
     yield from explain_all(mine, gate.Settings, document, path)
 
 
