@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 from gates.load.protocols import PROTOCOLS
 from gates.load.recording import Payload, ProtocolName, Recording, Run, decode_recordings, encode_job
@@ -54,7 +55,7 @@ def generate(
         text=True,
     ) as worker:
         try:
-            answer, errors = worker.communicate(encode_job(runs, payloads), timeout=bound)
+            answer, errors = worker.communicate(encode_job(runs, payloads, processes), timeout=bound)
         except subprocess.TimeoutExpired:
             raise GeneratorFailed(f"it did not end within {bound:g} s") from None
         finally:
@@ -110,6 +111,8 @@ def null_endpoint(protocol: ProtocolName = "v2", *, stream: bool = False) -> Ite
     Raises:
         GeneratorFailed: it did not start.
     """
+    if protocol == "v2_grpc" and find_spec("grpc") is None:
+        raise GeneratorFailed("gRPC is not installed here; install lockgate with the extra grpc")
     words = [protocol, *(["stream"] if stream else [])]
     with subprocess.Popen(
         [*_PYTHON, "gates.load.null", *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 ProtocolName = Literal["v2", "v2_binary", "v2_grpc", "v1", "completions", "chat"]
@@ -53,32 +54,32 @@ class Recording:
     dropped: int
     """Arrivals not sent, since too many requests were unanswered."""
     cpu_seconds: float
-    """The generator's own, after the warm-up."""
+    """The generator's own, after the warm-up; of several, the busiest one's."""
     window_seconds: float
     """How long the arrivals after the warm-up really took."""
     pacing: str
     """``timerfd``, or ``sleep`` where there is none: coarser by a millisecond."""
     schedule_sha256: str
-    """Of all arrival times and rows: two runs with the same one sent the same."""
+    """Of all arrival times and payloads: two runs with the same one sent the same."""
     firsts_us: list[int] = field(default_factory=list)
     """Of streamed answers: until the first token, counted like the latencies; in no order of theirs."""
     versions: dict[str, str] = field(default_factory=dict)
 
 
-def encode_job(runs: Sequence[Run], payloads: Sequence[Payload]) -> str:
-    """The generator's whole configuration."""
+def encode_job(runs: Sequence[Run], payloads: Sequence[Payload], processes: int = 1) -> str:
+    """The generator's whole configuration, on one line."""
     bodies = [[base64.b64encode(one.body).decode("ascii"), one.headers] for one in payloads]
-    return json.dumps({"runs": [asdict(run) for run in runs], "payloads": bodies})
+    return json.dumps({"runs": [asdict(run) for run in runs], "payloads": bodies, "processes": processes})
 
 
-def decode_job(text: str) -> tuple[list[Run], list[Payload]]:
+def decode_job(text: str) -> tuple[list[Run], list[Payload], int]:
     """What :func:`encode_job` wrote."""
     job = json.loads(text)
     payloads = [
         Payload(body=base64.b64decode(body), headers=tuple((name, value) for name, value in headers))
         for body, headers in job["payloads"]
     ]
-    return [Run(**run) for run in job["runs"]], payloads
+    return [Run(**run) for run in job["runs"]], payloads, job["processes"]
 
 
 def encode_recordings(recordings: Sequence[Recording]) -> str:
@@ -97,3 +98,29 @@ def decode_recordings(text: str) -> list[Recording]:
         return [Recording(**one) for one in found]
     except TypeError as error:
         raise ValueError(f"no recording: {error}") from None
+
+
+def share(run: Run, number: int, of: int) -> Run:
+    """What one of several generators sends of a run, numbers from 0.
+
+    Independent Poisson processes together are one of the sum of their rates.
+    """
+    return replace(run, rate_rps=run.rate_rps / of, seed=run.seed * 1000 + number)
+
+
+def together(parts: Sequence[Recording]) -> Recording:
+    """What several generators saw of one run, as if one had."""
+    schedules = "".join(one.schedule_sha256 for one in parts)
+    return Recording(
+        latencies_us=[latency for one in parts for latency in one.latencies_us],
+        lags_us=[lag for one in parts for lag in one.lags_us],
+        kinds=[kind for one in parts for kind in one.kinds],
+        firsts_us=[first for one in parts for first in one.firsts_us],
+        scheduled=sum(one.scheduled for one in parts),
+        dropped=sum(one.dropped for one in parts),
+        cpu_seconds=max(one.cpu_seconds for one in parts),
+        window_seconds=max(one.window_seconds for one in parts),
+        pacing="sleep" if any(one.pacing == "sleep" for one in parts) else parts[0].pacing,
+        schedule_sha256=hashlib.sha256(schedules.encode()).hexdigest(),
+        versions=parts[0].versions,
+    )

@@ -5,7 +5,9 @@ Recordings are made up here, request by request, so that each bound is met and m
 
 from __future__ import annotations
 
+import itertools
 import json
+import statistics
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -25,7 +27,10 @@ from gates.load.recording import (
     decode_recordings,
     encode_job,
     encode_recordings,
+    share,
+    together,
 )
+from gates.load.schedule import schedule
 
 OBJECTIVES = Objectives(
     latency_threshold_ms=10.0, latency_budget_percent=1.0, error_budget_percent=0.5, peak_rps=100.0
@@ -372,7 +377,7 @@ class TestWire:
     def test_round_trip(self) -> None:
         """Nothing is lost."""
         payloads = [Payload(body=b"{}"), Payload(body=b"\x00\xff", headers=(("Content-Type", "x/y"),))]
-        assert decode_job(encode_job([self.RUN], payloads)) == ([self.RUN], payloads)
+        assert decode_job(encode_job([self.RUN], payloads)) == ([self.RUN], payloads, 1)
         look = recording(fast=3, http_500=1)
         assert decode_recordings(encode_recordings([look, CALM])) == [look, CALM]
 
@@ -381,6 +386,54 @@ class TestWire:
         """A library's print is no recording."""
         with pytest.raises(ValueError, match=r"."):
             decode_recordings(text)
+
+
+class TestTeams:
+    """Several generators as one."""
+
+    def test_each_sends_its_part_by_dice_of_its_own(self) -> None:
+        """The rates add up; no two send at the same instants, whatever the run's seed."""
+        parts = [share(replace(self.RUN, seed=seed), number, 3) for seed in (1, 2) for number in range(3)]
+        assert sum(one.rate_rps for one in parts[:3]) == pytest.approx(self.RUN.rate_rps)
+        assert len({one.seed for one in parts}) == 6
+        digests = {schedule(one, 5)[1] for one in parts}
+        assert len(digests) == 6
+
+    def test_what_they_saw_is_counted_together(self) -> None:
+        """Of CPU the busiest one counts: an average would hide one that was too busy."""
+        whole = together([recording(fast=3, cpu=0.1), recording(slow=2, http_500=1, dropped=4, cpu=0.9)])
+        assert (whole.scheduled, whole.dropped, len(whole.latencies_us)) == (10, 4, 6)
+        assert whole.kinds.count("ok") == 5
+        assert (whole.cpu_seconds, whole.window_seconds) == (9.0, 10.0)
+        assert len(whole.schedule_sha256) == 64
+
+    def test_one_without_a_timer_marks_all(self) -> None:
+        """Coarse pacing anywhere is coarse pacing."""
+        coarse = replace(recording(fast=1), pacing="sleep")
+        assert together([recording(fast=1), coarse]).pacing == "sleep"
+
+    RUN = TestWire.RUN
+
+
+class TestSchedule:
+    """Arrivals that are known before the first one."""
+
+    @given(rate=st.floats(0.5, 500), seed=st.integers(0, 2**40))
+    def test_they_rise_within_the_run(self, rate: float, seed: int) -> None:
+        """In order, each of a payload that there is."""
+        run = replace(TestWire.RUN, rate_rps=rate, seed=seed)
+        arrivals, _ = schedule(run, 3)
+        times = [at for at, _ in arrivals]
+        assert times == sorted(times)
+        assert all(0 < at < run.warm_up_seconds + run.seconds for at in times)
+        assert {which for _, which in arrivals} <= {0, 1, 2}
+
+    def test_they_are_a_poisson_process(self) -> None:
+        """Of the rate that was asked for, with gaps whose deviation is their mean."""
+        arrivals, _ = schedule(replace(TestWire.RUN, rate_rps=1000.0, seconds=29.0, seed=3), 9)
+        gaps = [after - at for (at, _), (after, _) in itertools.pairwise(arrivals)]
+        assert len(arrivals) == pytest.approx(30_000, abs=4 * 30_000**0.5)
+        assert statistics.stdev(gaps) == pytest.approx(statistics.mean(gaps), rel=0.03)
 
 
 class TestSettings:

@@ -11,10 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+import psutil
 import pytest
 
 from gates.contract import Objectives, Status, Verdict
 from gates.load import Load, LoadSettings
+from gates.load.generator import GeneratorFailed, generate
+from gates.load.recording import Run
 from tests.gates.load_speakers import INPUTS, NAMES, speaking, speaking_grpc
 from tests.questions import Folder, arm, question
 
@@ -213,6 +216,27 @@ class TestGrpc:
         with speaking_grpc(seconds=0.6) as url:
             verdict = judged(repository, url, protocol="v2_grpc")
         assert said(verdict) == (Status.FAIL, "latency_budget_exceeded")
+
+
+def test_several_generators_share_the_rate(repository: Folder) -> None:
+    """Locust's master and two workers; together they send what one would."""
+    before = {child.pid for child in psutil.Process().children(recursive=True)}
+    with speaking("v2") as url:
+        verdict = judged(repository, url, processes=2, duration_seconds=1.0)
+    offered = next(one for one in verdict.evidence.measurements if one.name == "offered_rps")
+    assert said(verdict) == PASSED
+    assert 30 < float(offered.value or 0) < 95
+    assert {child.pid for child in psutil.Process().children(recursive=True)} == before
+
+
+def test_a_team_without_work_is_a_failed_generator() -> None:
+    """A member that cannot go on is named, and nobody waits for the others."""
+    run = Run(
+        url="http://127.0.0.1:9/", rate_rps=50.0, seconds=0.2, warm_up_seconds=0.0, seed=1,
+        timeout_seconds=0.5, maximum_in_flight=9
+    )  # fmt: skip
+    with pytest.raises(GeneratorFailed, match="a generator failed: ValueError: empty range"):
+        generate([run], [], processes=2)
 
 
 def test_a_sweep_is_evidence(repository: Folder) -> None:

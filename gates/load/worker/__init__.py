@@ -4,5 +4,7 @@ Open loop: arrivals follow a seeded Poisson schedule whatever the target does, a
 instant the schedule wanted, so a target that stalls is charged for everybody who waited. Nothing else of
 lockgate imports locust or gevent: importing locust patches sockets for the whole process.
 
-``__main__`` is locust's part, ``window`` one stretch of load, ``pacing`` wakes it in time, ``http`` asks.
+``__main__`` does the job, ``users`` is locust's part, ``team`` locust's master and workers where several
+share the rate, ``window`` one stretch of load, ``pacing`` wakes it in time, ``http`` and ``grpc`` ask.
+``describe`` is a process of its own.
 """

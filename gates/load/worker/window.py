@@ -72,15 +72,19 @@ class Window:
         self._on_the_way: dict[int, tuple[float, gevent.Greenlet]] = {}
         """Arrival -> when it was sent, and who waits for its answer; in the order of sending."""
 
-    def drive(self) -> Recording:
-        """Send the whole schedule, wait for the answers, and say what was seen."""
+    def drive(self, began: float | None = None) -> Recording:
+        """Send the whole schedule, wait for the answers, and say what was seen.
+
+        Args:
+            began: by ``time.perf_counter``, when the warm-up is to begin; None is at once.
+        """
         run = self._run
         arrivals, digest = schedule(run, len(self._requests))
         counted = [number for number, (at, _) in enumerate(arrivals) if at >= run.warm_up_seconds]
         first = counted[0] if counted else len(arrivals)
         impatient = gevent.spawn(self._end_overdue)
         with _no_collector():
-            began = time.perf_counter() + _LEAD_SECONDS
+            began = began or time.perf_counter() + _LEAD_SECONDS
             self._send_all(arrivals[:first], began, counted_from=None)
             self._wait_until(began + run.warm_up_seconds)
             cpu, opened = time.process_time(), time.perf_counter()
