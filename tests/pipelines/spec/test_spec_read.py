@@ -680,6 +680,19 @@ def test_a_key_has_one_owner() -> None:
     assert 'the tier regulated sets this key to "svc.lockgate"' in found[1].message
 
 
+def test_what_only_both_together_can_say_is_judged_where_they_meet() -> None:
+    """A tier that leaves out what a model writes is no mistake; where the model leaves it out too, it is one."""
+    payloads = "    payloads: models/fraud-scorer/golden.csv\n"
+    *before, after = RELEASE.rpartition(payloads)
+
+    found = problems(release=before[0] + after)
+
+    assert [(problem.file, problem.path) for problem in found] == [
+        ("models/fraud-scorer/release.yaml", "gates.load")
+    ]
+    assert "payloads: name the file to send" in found[0].message
+
+
 def test_a_gate_the_tier_does_not_ask() -> None:
     """A model cannot add gates; a known one is told apart from a mistyped one."""
     text = planted(RELEASE, ("tier: regulated", "tier: dev"), (GATES, "gates: {approval: {}, signature: {}}"))
