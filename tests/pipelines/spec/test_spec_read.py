@@ -681,7 +681,7 @@ def test_a_key_has_one_owner() -> None:
 
 
 def test_what_only_both_together_can_say_is_judged_where_they_meet() -> None:
-    """A tier that leaves out what a model writes is no mistake; where the model leaves it out too, it is one."""
+    """A tier may leave out what a model writes; where the model leaves it out too, that is a mistake."""
     payloads = "    payloads: models/fraud-scorer/golden.csv\n"
     *before, after = RELEASE.rpartition(payloads)
 
