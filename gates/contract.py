@@ -182,6 +182,8 @@ class Question:
     requested_by: str = ""
     """Who asked for the promotion, as the change desk and the forge may know them."""
     pull_request_author: str = ""
+    earlier_looks: tuple[Mapping[str, object], ...] = ()
+    """Bake phase: what this gate wrote as the fact ``looks`` earlier in this promotion, oldest first."""
 
 
 @runtime_checkable

@@ -230,11 +230,11 @@ def _untimed(answer: Answer, window: Window, pack: Pack, threshold_ms: float, an
     """Why a histogram cannot be counted from; None when it can."""
     if not answer.series and not answer.warnings and answered < IMPLAUSIBLE_FROM:
         return None
+    edge = threshold_ms * pack.edges_per_ms
+    if not answer.warnings and isinstance(edges := _edges(answer, edge), str):
+        return _gap("edge_missing", edges, answer, window)
     if gap := _unusable(answer, window, pack, "le"):
         return gap
-    edge = threshold_ms * pack.edges_per_ms
-    if isinstance(edges := _edges(answer, edge), str):
-        return _gap("edge_missing", edges, answer, window)
     within, first, timed = _latency(answer.series, edge)
     lowest_ms = min(map(float, edges)) / pack.edges_per_ms
     if problem := _implausible(within, first, timed, answered, lowest_ms):

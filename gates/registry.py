@@ -24,6 +24,7 @@ GATES: Mapping[str, str] = {
     "load": "gates.load:Load",
     "share": "gates.share:Share",
     "slo": "gates.slo:Slo",
+    "canary": "gates.canary:Canary",
     "approval": "gates.approval:Approval",
 }
 

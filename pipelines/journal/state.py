@@ -90,6 +90,8 @@ class State:
     unknown_spent_seconds: float = 0.0
     verdicts: Mapping[tuple[str, str], Verdict] = field(default_factory=dict)
     """(stage, gate) -> the latest verdict."""
+    looks: Mapping[str, tuple[Mapping[str, object], ...]] = field(default_factory=dict)
+    """Gate -> what it counted, look by look, over all shares: the facts ``looks`` of all its verdicts."""
     driven: e.Driven | None = None
     """Who moves it; None: the local engine, which need not say so."""
     driven_at: tuple[datetime, ...] = ()
@@ -177,7 +179,17 @@ def _driven(state: State, event: e.Driven, at: datetime) -> State:
 
 def _judged(state: State, event: e.Judged, at: datetime) -> State:
     verdict = verdict_from_data(event.verdict)
-    return replace(state, verdicts={**state.verdicts, (event.stage, verdict.gate): verdict})
+    verdicts = {**state.verdicts, (event.stage, verdict.gate): verdict}
+    if counted := looks_of(verdict):
+        before = state.looks.get(verdict.gate, ())
+        state = replace(state, looks={**state.looks, verdict.gate: (*before, *counted)})
+    return replace(state, verdicts=verdicts)
+
+
+def looks_of(verdict: Verdict) -> tuple[Mapping[str, object], ...]:
+    """What a verdict says was counted since the one before; nothing for gates that keep no looks."""
+    looks = verdict.evidence.facts.get("looks", ())
+    return tuple(one for one in looks if isinstance(one, Mapping)) if isinstance(looks, list) else ()
 
 
 def _waited(state: State, event: e.Waited, at: datetime) -> State:

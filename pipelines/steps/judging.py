@@ -74,7 +74,8 @@ def ask(
         if not again and name in known and known[name].status in (Status.PASS, Status.FAIL):
             verdicts.append(known[name])
             continue
-        verdict = answer(context, name, replace(asked, now=context.now))
+        earlier = context.state.looks.get(name, ())
+        verdict = answer(context, name, replace(asked, now=context.now, earlier_looks=earlier))
         if (role := stage.named(name)) != name:
             verdict = replace(verdict, sentence=f"{role}: {verdict.sentence}")
         if stage.step == "bake" or _news(known.get(name), verdict):

@@ -1,0 +1,203 @@
+"""The canary gate: counts both arms, adds the looks of before, has all of them judged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from gates.canary import counting
+from gates.canary.looks import Look, from_data
+from gates.canary.settings import BODY, ERRORS, SLOW, TAIL, CanarySettings, Harm
+from gates.contract import Evidence, Measurement, Objectives, Phase, Query, Question, Status, Verdict
+from gates.counts import Gap, Trace, trace
+from gates.metrics import Metrics
+
+if TYPE_CHECKING:
+    from gates.canary.judging import Finding, Judgement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """What was counted now."""
+
+    looks: tuple[Look, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+    queries: tuple[Query, ...] = ()
+
+
+class Canary:
+    """Every answer; the worst counts, and of equals the one named first.
+
+    =========  ====================  ===================================================================
+    verdict    reason                when
+    =========  ====================  ===================================================================
+    FAIL       worse_than_stable     evidence that a metric is worse than tolerated reached 1/alpha
+    FAIL       worse_than_before     the same at 100 %, against what the stable had during the split
+    UNKNOWN    both_arms_bad         both arms are over a budget of late: the candidate is not blamed
+    UNKNOWN    share_not_observed    the counted split is not the intended one: nothing is compared
+    UNKNOWN    same_revision         both arms are one revision
+    UNKNOWN    looks_unreadable      the journal's earlier looks are none
+    UNKNOWN    a reason of Gap       an arm cannot be counted soundly
+    WAIT       too_early             the window is too young for a scrape
+    WAIT       no_live_share         the share is 0: nothing to judge
+    WAIT       insufficient_samples  an arm has fewer requests at this share than the minimum
+    WAIT       in_doubt              evidence of harm is above ``doubt``: more requests will tell
+    WAIT       harm_not_excluded     so large a harm is to be ruled out and is not yet
+    PASS       no_harm_shown         enough requests, and no evidence of harm to speak of
+    =========  ====================  ===================================================================
+
+    What was counted stands in the evidence look by look, with the settings it was judged by. The looks of a
+    promotion's earlier shares are given back with the question, so that a ladder has one alpha, and a journal
+    alone is enough to judge again.
+    """
+
+    name: ClassVar[str] = "canary"
+    phase: ClassVar[Phase] = "bake"
+    needs: ClassVar[frozenset[str]] = frozenset({"metrics"})
+    Settings: ClassVar[type] = CanarySettings
+
+    def __init__(self, settings: CanarySettings, *, metrics: Metrics) -> None:
+        self._settings = settings
+        self._metrics = metrics
+
+    def judge(self, question: Question) -> Verdict:
+        """Count what came since the last look, and judge everything there is."""
+        candidate, stable = question.candidate, question.stable if question.share_percent < 100 else None
+        if question.share_percent == 0:
+            return _refuse(question, Status.WAIT, "no_live_share", "no live request reaches the candidate")
+        if stable and stable.revision and stable.revision == candidate.revision:
+            same = f"both arms are {stable.revision}: they cannot be told apart"
+            return _refuse(question, Status.UNKNOWN, "same_revision", same)
+        try:
+            earlier = [from_data(look) for look in question.earlier_looks]
+        except ValueError as error:
+            return _refuse(
+                question, Status.UNKNOWN, "looks_unreadable", f"an earlier look cannot be read: {error}"
+            )
+        counted = self._count(question, earlier)
+        return conclude(question, self._settings, [*earlier, *counted.looks], counted)
+
+    def _count(self, question: Question, earlier: Sequence[Look]) -> Counted:
+        stretches = counting.pieces(question, earlier)
+        begin = stretches[0][0] if stretches else max(look.ended for look in earlier) if earlier else 0.0
+        threshold_ms = question.objectives.latency_threshold_ms
+        arms = [
+            question.candidate,
+            *([question.stable] if question.share_percent < 100 and question.stable else []),
+        ]
+        traces = [
+            trace(self._metrics, counting.window(question, arm.revision, begin), threshold_ms=threshold_ms)
+            for arm in arms
+        ]
+        queries = tuple(query for one in traces for query in one.queries)
+        counted = [one for one in traces if isinstance(one, Trace)]
+        if len(counted) < len(arms):
+            return Counted(gaps=tuple(one for one in traces if isinstance(one, Gap)), queries=queries)
+        if not stretches:
+            return Counted(gaps=_untimed(counted), queries=queries)
+        looks = counting.looks(
+            stretches,
+            counted[0],
+            counted[1] if len(counted) > 1 else None,
+            share_percent=question.share_percent,
+            threshold_ms=threshold_ms,
+            edges_ms=next((look.edges_ms for look in reversed(earlier) if look.edges_ms), {}),
+        )
+        return Counted(looks=tuple(looks), gaps=_untimed(counted), queries=queries)
+
+
+def _untimed(traces: Iterable[Trace]) -> tuple[Gap, ...]:
+    return tuple(one.untimed for one in traces if one.untimed)
+
+
+def harms(settings: CanarySettings) -> tuple[Harm, ...]:
+    """What a gate with these settings looks for."""
+    return (ERRORS, SLOW, TAIL, BODY)
+
+
+def budgets(objectives: Objectives) -> dict[str, float]:
+    """Shares (0..1) of bad requests that are allowed."""
+    return {
+        ERRORS.name: objectives.error_budget_percent / 100,
+        SLOW.name: objectives.latency_budget_percent / 100,
+    }
+
+
+def conclude(question: Question, settings: CanarySettings, looks: Sequence[Look], now: Counted) -> Verdict:
+    """The verdict on all looks; what could not be counted now is one finding of many."""
+    from gates.canary.judging import judge
+
+    judgement = judge(
+        looks,
+        harms(settings),
+        settings,
+        budgets=budgets(question.objectives),
+        share_percent=question.share_percent,
+    )
+    worst = max([*_gap_findings(now.gaps), *judgement.findings], key=lambda finding: finding.status)
+    return Verdict(
+        gate=Canary.name,
+        subject=question.subject,
+        status=worst.status,
+        reason=worst.reason,
+        sentence=worst.sentence,
+        at=question.now,
+        evidence=Evidence(
+            measurements=tuple(measurements(judgement, settings)),
+            queries=now.queries,
+            facts=_facts(question, settings, now),
+        ),
+    )
+
+
+def _gap_findings(gaps: Iterable[Gap]) -> Iterator[Finding]:
+    from gates.canary.judging import Finding
+
+    for gap in gaps:
+        yield Finding(Status.WAIT if gap.waiting else Status.UNKNOWN, gap.reason, gap.sentence)
+
+
+def _facts(question: Question, settings: CanarySettings, now: Counted) -> Mapping[str, Any]:
+    """Everything that is needed to judge again, but for the looks of earlier verdicts."""
+    return {
+        "looks": [look.to_data() for look in now.looks],
+        "judged_by": {
+            "settings": asdict(settings),
+            "budgets": budgets(question.objectives),
+            "share_percent": question.share_percent,
+        },
+        "gaps": [
+            {"reason": one.reason, "sentence": one.sentence, "waiting": one.waiting} for one in now.gaps
+        ],
+    }
+
+
+def measurements(judgement: Judgement, settings: CanarySettings) -> Iterator[Measurement]:
+    """The evidence, and of each metric both shares and the ratios that are not ruled out."""
+    yield Measurement(name="evidence_of_harm", value=judgement.evidence, threshold=1.0 / settings.alpha)
+    for one in judgement.metrics:
+        name, counts = one.harm.name, (one.candidate, one.stable)
+        for arm, counted in zip(("candidate", "stable"), counts, strict=True):
+            share = 100 * counted.share if counted.of else None
+            yield Measurement(name=f"{name}_share", value=share, unit="percent", arm=arm, samples=counted.of)  # type: ignore[arg-type]
+        ratio = one.candidate.share / one.stable.share if one.stable.bad else None
+        yield Measurement(
+            name=f"{name}_ratio",
+            value=ratio,
+            samples=one.candidate.bad + one.stable.bad,
+            low=one.ruled.low,
+            high=one.ruled.high,
+            threshold=one.tolerated,
+        )
+
+
+def _refuse(question: Question, status: Status, reason: str, sentence: str) -> Verdict:
+    return Verdict(
+        gate=Canary.name,
+        subject=question.subject,
+        status=status,
+        reason=reason,
+        sentence=sentence,
+        at=question.now,
+    )
