@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -124,14 +125,24 @@ def _promotion(session: Session, workflows: Workflows, workflow: Workflow) -> st
     found: Workflow | None = workflow
     while found is not None and not found.promotion:
         if not found.alive:
-            said = next((node.message for node in found.nodes if node.task == "start"), found.message)
-            sentence = f"workflow {found.name} ended before it began a promotion: {said}; see {found.url}"
+            sentence = (
+                f"workflow {found.name} ended before it began a promotion: {_said(found)}; see {found.url}"
+            )
             raise Refused("workflow_ended", sentence)
         session.desktop.clock.sleep(LOOK_SECONDS)
         found = workflows.look(found.name)
     if found is None:
         raise Refused("workflow_ended", f"workflow {workflow.name} is gone: somebody deleted it")
     return found.promotion
+
+
+def _said(workflow: Workflow) -> str:
+    """The last words of its first step. They stand at its pod: its task says that it is not retried."""
+    pods = [
+        node for node in workflow.nodes if re.fullmatch(r"start(\(\d+\))?", node.task) and node.kind == "Pod"
+    ]
+    last = max(pods, key=lambda node: (len(node.task), node.task), default=None)
+    return last.message if last is not None else workflow.message
 
 
 def nudge(session: Session, state: State, move: Move) -> None:

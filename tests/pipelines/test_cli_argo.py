@@ -19,7 +19,7 @@ from pipelines.rehearsal.argo import ArgoServer
 from pipelines.rehearsal.argo.cluster import Ended
 from pipelines.sweeping.actions import workflow_name
 from tests import argos
-from tests.argos import TOKENS, Scripted, client, waits, when
+from tests.argos import GRAPH, TOKENS, Scripted, client, waits, when
 from tests.forges import clone, running
 from tests.pipelines.test_cli_shared import NOWHERE, V38, Office
 
@@ -137,13 +137,17 @@ def test_a_template_that_is_not_there_is_told_by_name(office: Port) -> None:
 
 
 def test_a_workflow_that_ends_before_it_begins_anything_is_a_no_for_who_waits(office: Port) -> None:
-    """With the words of its first step."""
+    """With the words of its first step as its pod left them: the task says only that it ends there."""
     office.wants("blank")
-    office.pods.ends["start"] = Ended(exit_code=3, message="--reason is blank")
+    office.pods.ends["start(0)"] = Ended(exit_code=3, message="--reason is blank")
+    again = "    retryStrategy: {limit: 3, expression: 'asInt(lastRetry.exitCode) == 75'}"
+    head = "  - name: start\n"
+    office.argo.cluster.apply(GRAPH.replace(head, f"{head}{again}\n"))
     try:
         ran = office("promote", "blank", *ASK, "--wait")
     finally:
-        del office.pods.ends["start"]
+        del office.pods.ends["start(0)"]
+        office.argo.cluster.apply(GRAPH)
 
     assert ran.code == 4
     assert "ended before it began a promotion" in ran.err
