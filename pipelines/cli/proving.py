@@ -126,11 +126,15 @@ def material(book: Book, entry: Entry) -> Material:
     """Everything the evidence of a promotion is made of, read from Git."""
     from pipelines.evidence import Material, share_commits
     from pipelines.reports import html
+    from pipelines.spec import packs
+    from pipelines.spec.read import read_platform
 
     started = entry.state.started
     folder = f"clusters/{started.environment}/{started.tenant}/{started.model}"
     paths = ("platform.yaml", f"models/{started.model}/release.yaml")
     base = {path: book.repository.read(path, started.base) for path in paths}
+    tier = read_platform(base["platform.yaml"] or "").tiers.get(str(started.plan["tier"]))
+    named = tier.evidence if tier else None
     commits = [one for one in book.repository.log("main", folder) if _ours(one.sha, one.trailers, entry)]
     return Material(
         promotion=entry.state.promotion,
@@ -142,6 +146,7 @@ def material(book: Book, entry: Entry) -> Material:
             for share in share_commits(entry.lines)
         },
         report=html.report(entry.lines),
+        policy={named: packs.text_of(named)} if named else {},
     )
 
 

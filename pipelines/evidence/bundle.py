@@ -8,6 +8,7 @@ The file is a zip without compression, always made the same way: same contents, 
     verdicts.json           every gate's latest verdict; follows from the journal
     statements.jsonl        the same as in-toto statements; follow from the journal and what people wrote
     change.json             the change request as the record knows it; follows from the journal
+    policy/…                the policy pack of the tier, where it names one
     base/…                  platform.yaml and release.yaml as they were read when it started
     manifests/<commit>/…    what each share's commit had Argo CD apply
     report.html             for people
@@ -24,16 +25,21 @@ import io
 import json
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from pipelines.errors import JournalBroken
+from pipelines.evidence import policy
 from pipelines.evidence.statements import statements
 from pipelines.journal.events import Ended, Merged, ShareCommitted
 from pipelines.journal.lines import Line, decode, verdict_to_data
 from pipelines.journal.state import State, fold
 from pipelines.ports import Commit
 from pipelines.render import manifest_digest, serves_of
+from pipelines.spec import packs
+from pipelines.spec.packs import read_pack
+from pipelines.spec.types import Risk
+from pipelines.spec.yaml import load
 
 SCHEMA = "lockgate.evidence/2"
 SUMS, ABOUT, JOURNAL, COMMITS, VERDICTS, STATEMENTS, CHANGE, REPORT = (
@@ -62,6 +68,8 @@ class Material:
     manifests: Mapping[str, Mapping[str, str]]
     """Commit -> (path -> text)."""
     report: str
+    policy: Mapping[str, str] = field(default_factory=dict)
+    """Name of the tier's policy pack -> its text; empty where the tier names none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +107,7 @@ def pack(material: Material) -> bytes:
         COMMITS: _json([_commit(commit) for commit in material.commits]),
         REPORT: material.report,
         **_derived(material.promotion, lines, material.base),
+        **{f"policy/{name}.yaml": text for name, text in material.policy.items()},
         **{f"base/{path}": text for path, text in material.base.items()},
     }
     for sha, files in material.manifests.items():
@@ -304,6 +313,8 @@ def _check_parts(promotion: str, lines: Sequence[Line], contents: Mapping[str, b
         "base/platform.yaml",
         release,
     }
+    if named := _pack_named(contents, state):
+        wanted.add(f"policy/{named}.yaml")
     folders = tuple(f"manifests/{share['commit']}/" for share in share_commits(lines))
     if gone := sorted(wanted - contents.keys()):
         raise _Broken(f"{gone[0]} is missing")
@@ -397,6 +408,55 @@ def _check_approval(promotion: str, lines: Sequence[Line], contents: Mapping[str
     yield f"the change's correlation id {intended.correlation_id} covers exactly the manifests of 100 %"
 
 
+def _pack_named(contents: Mapping[str, bytes], state: State) -> str:
+    """The policy pack that platform.yaml named for the promotion's tier; "" for none."""
+    return str(_tier(contents, state).get("evidence") or "")
+
+
+def _tier(contents: Mapping[str, bytes], state: State) -> dict[str, Any]:
+    """The promotion's tier as platform.yaml had it; empty where it cannot be found."""
+    platform = _plain(contents, "base/platform.yaml") if "base/platform.yaml" in contents else {}
+    return _section(_section(platform, "tiers"), state.plan.tier)
+
+
+def _section(data: Mapping[str, Any], key: str) -> dict[str, Any]:
+    found = data.get(key)
+    return found if isinstance(found, dict) else {}
+
+
+def _plain(contents: Mapping[str, bytes], path: str) -> dict[str, Any]:
+    value = load(_text(contents, path), path).value
+    return value if isinstance(value, dict) else {}
+
+
+def _check_policy(promotion: str, lines: Sequence[Line], contents: Mapping[str, bytes]) -> Iterator[str]:
+    """What the tier's policy pack asks for is there, and the people are distinct."""
+    state = fold(lines)
+    assert state is not None  # noqa: S101 - _journal() has seen to it
+    named = _pack_named(contents, state)
+    if not named or 100 not in state.commits:
+        yield (
+            "the tier names no policy pack" if not named else "100 % was never reached under the policy pack"
+        )
+        return
+    text = _text(contents, f"policy/{named}.yaml")
+    pack = read_pack(text)
+    known = packs.pack(named) if named in packs.names() else None
+    if known is not None and known.version == pack.version and packs.text_of(named) != text:
+        raise _Broken(f"policy/{named}.yaml is not version {pack.version} of that pack")
+    base = _plain(contents, f"base/models/{state.started.model}/release.yaml")
+    risk = Risk.model_validate(base.get("risk") or {})
+    if lacks := policy.missing(pack, risk, state):
+        raise _Broken(f"the policy pack {named} wants {lacks[0]}, which is missing")
+    approved = policy.approvers(
+        verdict for (_, gate), verdict in state.verdicts.items() if gate == "approval"
+    )
+    same = _section(_section(_tier(contents, state), "gates"), "approval").get("same_person", ())
+    if alike := policy.alike(pack, risk, approved, same):
+        raise _Broken(f"{alike}, under the policy pack {named}")
+    yield f"everything that the policy pack {named}, version {pack.version}, wants is there"
+
+
 def _check_end(promotion: str, lines: Sequence[Line], contents: Mapping[str, bytes]) -> Iterator[str]:
     ended = isinstance(lines[-1].event, Ended)
     yield "the promotion has ended" if ended else "the promotion had not ended when this was written"
@@ -418,6 +478,7 @@ _CHECKS: tuple[_Check, ...] = (
     _check_manifests,
     _check_commits,
     _check_approval,
+    _check_policy,
     _check_end,
 )
 """What is checked once the sums and the journal hold, in this order."""

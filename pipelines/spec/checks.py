@@ -13,10 +13,12 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
+from pydantic import ValidationError
+
 from pipelines.errors import Problem
-from pipelines.spec import settings
+from pipelines.spec import packs, settings
 from pipelines.spec.scalars import Path, near, show
-from pipelines.spec.types import Environment, Freeze, Systems, Tier
+from pipelines.spec.types import Environment, Freeze, Risk, Systems, Tier
 from pipelines.spec.yaml import Document
 
 _LOOPBACK = re.compile(r"localhost|127(\.[0-9]+){3}|::1")
@@ -53,6 +55,7 @@ def platform_problems(parts: Parts, document: Document) -> Iterator[Problem]:
         yield from _approval_type(name, tier, document)
         yield from _judged(name, tier, document)
         yield from _roles(name, tier, document)
+        yield from _pack(name, tier, document)
     for position, freeze in enumerate(parts.freezes):
         for place, name in enumerate(freeze.environments):
             path = ("freezes", position, "environments", place)
@@ -187,6 +190,40 @@ def _roles(name: str, tier: Tier, document: Document) -> Iterator[Problem]:
             )
 
 
+def _pack(name: str, tier: Tier, document: Document) -> Iterator[Problem]:
+    """A tier that names a policy pack asks the gates whose verdicts the pack wants."""
+    path: Path = ("tiers", name, "evidence")
+    if tier.evidence is None:
+        return
+    if tier.evidence not in packs.names():
+        hint = near(tier.evidence, packs.names())
+        yield document.problem(path, f"there is no policy pack {show(tier.evidence)}", hint)
+    elif unasked := packs.pack(tier.evidence).unasked(tier):
+        message = f"wants verdicts of {', '.join(unasked)}, which the tier does not ask as required gates"
+        yield document.problem(path, message, "add them to gates")
+
+
+def _unsaid(raw: Mapping[str, Any], tier: Tier, document: Document) -> Iterator[Problem]:
+    """What the tier's policy pack wants to read about the model."""
+    if tier.evidence not in packs.names() or document.is_spoiled(("risk",)):
+        return
+    pack = packs.pack(str(tier.evidence))
+    try:
+        risk = Risk.model_validate(raw.get("risk") or {})
+    except ValidationError:
+        return  # complained about where it stands
+    if unsaid := pack.unsaid(risk):
+        message = f"the policy pack {pack.name} misses {', '.join(unsaid)}"
+        yield document.problem(("risk",), message, "fill them in; the change is requested with them")
+    if (
+        risk.developer
+        and risk.developer == risk.validator
+        and {"developer", "validator"} <= set(pack.distinct)
+    ):
+        message = f"is {risk.validator}, the developer too; the policy pack {pack.name} wants two people"
+        yield document.problem(("risk", "validator"), message, "name who challenged the model")
+
+
 def _clear_text(parts: Parts, document: Document) -> Iterator[Problem]:
     """Sections that would send a secret over plain HTTP beyond this machine."""
     for path, url in _urls_with_secrets(parts):
@@ -235,6 +272,8 @@ def release_problems(raw: Mapping[str, Any], parts: Parts, document: Document) -
     if tier is not None and tier.approval is not None and unsaid:
         message = f"is missing; the tier {tier_name} asks for a change request"
         yield document.problem(("change",), message, "add configuration_item and assignment_group")
+    if tier is not None:
+        yield from _unsaid(raw, tier, document)
     gates = raw.get("gates", {})
     if tier_name in parts.gates and isinstance(gates, dict):
         yield from settings.release_problems(document, tier_name, parts.gates[tier_name], gates)

@@ -138,6 +138,26 @@ class ChangeFacts(Frozen):
     justification: str = ""
 
 
+class Risk(Frozen):
+    """What model-risk management wants to know; a tier's policy pack says which of it must be said."""
+
+    materiality: Literal["high", "medium", "low"] | None = None
+    intended_use: str = ""
+    """What it decides, for whom, and what it must not be used for."""
+    methodology: str = ""
+    """Why the approach is sound for that use."""
+    data: dict[Line, Digest] = Field(default_factory=dict)
+    """Name of a data set that it was made from -> its digest."""
+    limitations: tuple[str, ...] = Field((), strict=False)
+    compensating_controls: tuple[str, ...] = Field((), strict=False)
+    monitoring: tuple[str, ...] = Field((), strict=False)
+    """Signals, each with the value at which somebody acts."""
+    rollback_plan: str = ""
+    developer: Person | None = None
+    validator: Person | None = None
+    """Who challenged it; never the developer where a pack wants them apart."""
+
+
 class Release(Frozen):
     """models/<model>/release.yaml: what people want. The only file people edit for a model."""
 
@@ -150,6 +170,7 @@ class Release(Frozen):
     serving: Serving
     slo: Slo
     change: ChangeFacts | None = None
+    risk: Risk | None = None
     gates: dict[GateName, Settings] = Field(default_factory=dict)
     """Settings the tier leaves to the model; a key the tier sets cannot be set here."""
 
@@ -357,6 +378,8 @@ class Tier(Frozen):
     """Gates that are asked, recorded and shown, and decide nothing."""
     score: Score | None = None
     """Gates that count by their weights together instead of each by itself."""
+    evidence: DnsLabel | None = None
+    """Policy pack that says what the evidence must hold: ``sr-26-2``, ``sr-11-7-legacy``."""
     approval: Approval | None = None
     preview_at_most: SomeTime = 3600.0
     """How long the preview may take to come up and be judged."""

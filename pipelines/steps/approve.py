@@ -7,14 +7,17 @@ a change is written before it is opened: whoever wrote that line opens it.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
 
 from gates.contract import Question, Verdict
 from pipelines import ports
+from pipelines.evidence import policy
 from pipelines.journal.events import ChangeIntended, ChangeOpened
 from pipelines.journal.state import verdicts_of
 from pipelines.render import change_text, manifest_digest, render
+from pipelines.spec import packs
 from pipelines.steps.contract import Context, Done, NotYet, Outcome, Refused
 from pipelines.steps.judging import ask, outcome, question
 from pipelines.steps.serving import manifests
@@ -28,23 +31,56 @@ def run(context: Context) -> Outcome:
             reason="no_change_desk", sentence="the tier needs an approval and no change desk is wired"
         )
     if context.state.change is None:
+        if unfit := _evidence_missing(context):
+            return unfit
         change = _open(context, desk)
         context.record(
             ChangeOpened(correlation_id=correlation_id(context), number=change.number, url=change.url)
         )
     verdicts = ask(context, context.stage, _question(context))
     number = context.state.change.number if context.state.change else ""
-    return outcome(context.stage, verdicts) or Done(sentence=f"{number} is approved for exactly this content")
+    return (
+        outcome(context.stage, verdicts)
+        or _not_distinct(context, verdicts)
+        or Done(sentence=f"{number} is approved for exactly this content")
+    )
 
 
 def check_again(context: Context) -> NotYet | Refused | None:
     """Ask once more, in the same breath as the commit to 100 %; None when it still holds."""
     stage = next(stage for stage in context.state.plan.stages if stage.step == "approve")
     verdicts = ask(context, stage, _question(context))
-    waiting = outcome(stage, verdicts)
+    waiting = outcome(stage, verdicts) or _not_distinct(context, verdicts)
     if waiting is None and context.world.desk is not None and context.state.change is not None:
         context.world.desk.begin(context.state.change.number)
     return waiting
+
+
+def _pack(context: Context) -> packs.Pack | None:
+    named = context.platform.tiers[context.release.tier].evidence
+    return packs.pack(named) if named else None
+
+
+def _evidence_missing(context: Context) -> Refused | None:
+    """Nobody is asked to approve what could not be shown to an examiner."""
+    pack = _pack(context)
+    lacks = policy.missing(pack, context.release.risk, context.state, before="approve") if pack else ()
+    if not pack or not lacks:
+        return None
+    sentence = f"no change is requested, since the evidence for {pack.name} lacks {'; '.join(lacks)}"
+    return Refused(reason="evidence_missing", sentence=sentence)
+
+
+def _not_distinct(context: Context, verdicts: Iterable[Verdict]) -> Refused | None:
+    """Who made or challenged the model does not approve it, whoever asked for the promotion."""
+    pack = _pack(context)
+    if pack is None:
+        return None
+    tier = context.platform.tiers[context.release.tier]
+    same = tier.gates.get("approval", {}).get("same_person", ())
+    if not (alike := policy.alike(pack, context.release.risk, policy.approvers(verdicts), same)):
+        return None
+    return Refused(reason="not_distinct", sentence=f"{alike} ({pack.name})")
 
 
 def covered_files(context: Context) -> dict[str, str]:
