@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from types import MappingProxyType
 from typing import Literal
 
@@ -63,7 +63,8 @@ def _facts(findings: Findings, settings: EvaluationSettings) -> dict[str, object
         facts["flips"] = _flips(findings.flips)
         facts["tests"] = [_test(one) for one in findings.tests]
     if findings.slices:
-        facts["slices"] = [slice_facts(one) for one in findings.slices]
+        measures = {"auc", "flagged", *settings.slice_floors, *settings.slice_margins}
+        facts["slices"] = [slice_facts(one, measures) for one in findings.slices]
     if findings.groups:
         facts["fairness"] = [_group(one) for one in findings.groups]
         facts["favourable"] = settings.favourable
@@ -103,16 +104,16 @@ def _test(one: PairedTest) -> dict[str, object]:
     }
 
 
-def slice_facts(one: Slice) -> dict[str, object]:
-    """One slice, with its state and what is asked of it."""
+def slice_facts(one: Slice, measures: Collection[str]) -> dict[str, object]:
+    """One slice, with its state, what is asked of it, and these of its measures."""
     return {
         "slice": one.name,
         "rows": one.rows,
         "positives": one.positives,
         "required": one.required,
         "state": one.state,
-        "candidate": {name: _number(found) for name, found in one.candidate.items()},
-        "differences": {name: _number(found) for name, found in one.differences.items()},
+        "candidate": {name: _number(found) for name, found in one.candidate.items() if name in measures},
+        "differences": {name: _number(found) for name, found in one.differences.items() if name in measures},
         "needs": [
             {"measure": need.measure, "kind": need.kind, "limit": need.limit, "state": need.state}
             for need in one.needs

@@ -162,6 +162,10 @@ class Evaluation:
         settings = self._settings
         if not settings.reference:
             return {}
+        if not known.features:
+            raise GoldenRefused(
+                "golden_set_invalid", f"{settings.golden_set} has no feature to hold against the reference."
+            )
         pin = (settings.reference, settings.reference_sha256, "reference")
         with self._open(question, *pin) as reference:
             return drift.features(reference, golden, known.features, known.rows, settings.alpha)

@@ -170,7 +170,8 @@ def read_scores(question: Question, table: Table, sample: Sample, settings: Eval
         GoldenRefused: a column is missing or holds something else than finite numbers.
     """
     stop_at(_origin(question, settings))
-    compared = question.stable is not None and ("stable" in table.columns or needs_champion(settings))
+    same = question.stable is not None and settings.scores_digests.get("stable") == question.stable.digest
+    compared = same and ("stable" in table.columns or needs_champion(settings))
     again = AGAIN in table.columns
     names = ("candidate", *(["stable"] if compared else ()), *([AGAIN] if again else ()))
     columns: list[list[Floats]] = [[] for _ in names]

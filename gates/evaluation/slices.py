@@ -128,8 +128,7 @@ def judged(found: Sequence[Slice], known: Collection[str], settings: Wanted) -> 
     return tuple(_judged([*found, *absent], settings))
 
 
-def is_sufficient(rows: int, positives: int, settings: EvaluationSettings) -> bool:
-    """Whether anything can be said of so many rows."""
+def _is_sufficient(rows: int, positives: int, settings: EvaluationSettings) -> bool:
     fewest = min(positives, rows - positives)
     return rows >= settings.slice_minimum_rows and fewest >= settings.slice_minimum_per_label
 
@@ -140,7 +139,7 @@ def _slice(
     known = labels[rows]
     required = name in settings.required_slices
     count, positives = len(known), int(known.sum())
-    if not is_sufficient(count, positives, settings):
+    if not _is_sufficient(count, positives, settings):
         return Slice(name=name, rows=count, positives=positives, required=required)
     asked = (*settings.slice_floors, *settings.slice_margins, *settings.implausible)
     area: Areas = "drawn" if "pr_auc" in asked else "left_out"

@@ -30,7 +30,7 @@ def evidence(
         "champion_answers_sha256": settings.champion_answers_sha256 or None,
         "champion": champion is not None,
         "confidence": 1.0 - settings.alpha,
-        "slices": [slice_facts(one) for one in findings.slices],
+        "slices": [slice_facts(one, settings.scorers) for one in findings.slices],
     }
     if champion is not None:
         facts["holm_p"] = dict(findings.holm_p)

@@ -114,10 +114,13 @@ class Answers:
         settings = self._settings
         if question.stable is None:
             return False
-        if not settings.champion_answers and (settings.margins or settings.slice_margins):
-            sentence = f"{question.stable.version} serves, and champion_answers names no answers of it."
-            stop_at([unknown("no_champion_answers", sentence)])
-        return bool(settings.champion_answers)
+        if settings.margins or settings.slice_margins:
+            if not settings.champion_answers:
+                sentence = f"{question.stable.version} serves, and champion_answers names no answers of it."
+                stop_at([unknown("no_champion_answers", sentence)])
+            return True
+        same = settings.answers_digests.get("stable") == question.stable.digest
+        return same and bool(settings.champion_answers)
 
     def _scored(self, question: Question, asked: Sequence[Asked], arm: ArmName) -> Scored:
         from gates.evaluation.answers import reading, scoring
@@ -147,5 +150,5 @@ class Answers:
         with opened as (file, _, where):
             try:
                 return read(file)
-            except ValueError as error:
+            except (ValueError, OverflowError) as error:
                 raise GoldenRefused(f"{pin.what}_invalid", f"{where} cannot be used: {error}.") from None

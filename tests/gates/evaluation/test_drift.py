@@ -124,6 +124,8 @@ def test_a_golden_set_unlike_what_the_model_meets(tmp_path: Path) -> None:
     assert said(made.put("reference", few).judge()) == (Status.FAIL, "inputs_may_have_drifted")
     assert "no column is called 'age'" in made.put("reference", {"x": life["x"]}).judge().sentence
     assert golden["x"] != life["x"]
+    bare = made.put("golden_set", {name: golden[name] for name in ("id", "fraud")}, attributes=())
+    assert said(bare.judge()) == (Status.FAIL, "golden_set_invalid")
 
 
 def test_scores_that_are_spread_otherwise_than_the_champions(tmp_path: Path) -> None:

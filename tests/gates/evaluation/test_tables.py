@@ -255,7 +255,9 @@ def test_scores_of_a_champion_that_serves_no_more(tmp_path: Path) -> None:
     moved = question(stable=replace(champion(), digest="sha256:" + "e" * 64))
     made = desk(tmp_path)
     assert said(made.judge(moved)) == (Status.UNKNOWN, "champion_scores_of_another_model")
-    assert made.set(margins={}).judge(moved).status is Status.PASS
+    alone = made.set(margins={}).judge(moved)
+    assert alone.status is Status.PASS
+    assert alone.evidence.facts["champion"] is False
     unnamed = made.set(scores_digests={"candidate": DIGEST})
     assert said(unnamed.judge()) == (Status.UNKNOWN, "champion_scores_of_another_model")
     assert CHAMPION_DIGEST in unnamed.judge().sentence

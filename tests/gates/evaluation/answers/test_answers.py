@@ -227,6 +227,8 @@ def test_answers_of_somebody_else(shelf: Shelf) -> None:
     assert said(shelf.judge(asked)) == (Status.FAIL, "answers_of_another_model")
     moved = question(stable=replace(champion(), digest=other))
     assert said(shelf.judge(moved)) == (Status.UNKNOWN, "champion_answers_of_another_model")
+    unasked = shelf.set(margins={}).judge(moved)
+    assert (unasked.status, unasked.evidence.facts["champion"]) == (Status.PASS, False)
     alone = shelf.set(champion_answers="", champion_answers_sha256="")
     assert said(alone.judge()) == (Status.UNKNOWN, "no_champion_answers")
     assert alone.set(margins={}).judge().status is Status.PASS
@@ -241,6 +243,8 @@ def test_answer_files_are_pinned(shelf: Shelf, key: str, status: Status, prefix:
     gone, changed = shelf.set(**{key: "gone"}).judge(), shelf.set(**{f"{key}_sha256": "0" * 64}).judge()
     assert said(gone) == (status, f"{prefix}answers_file_missing")
     assert said(changed) == (status, f"{prefix}answers_file_differs")
+    huge = shelf.put(key, [{"id": "q0", "answer": "yes", "helpful": 10**400}]).judge()
+    assert said(huge) == (status, f"{prefix}answers_file_invalid")
     broken = shelf.put(key, [{"id": "q0", "answer": 7}]).judge()
     assert said(broken) == (status, f"{prefix}answers_file_invalid")
     assert "line 1 has no answer in words" in broken.sentence
