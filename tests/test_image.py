@@ -36,7 +36,7 @@ def test_what_runs_is_in_it_and_what_only_tests_is_not() -> None:
     extras = PROJECT["project"]["optional-dependencies"]
     wanted = names([*PROJECT["project"]["dependencies"], *extras["s3"], *extras["gcs"], *extras["mlflow"]])
     tools = names(PROJECT["dependency-groups"]["dev"]) | names(extras["rehearsal"])
-    needed_too = {"flask", "fsspec", "psutil"}  # by locust and s3fs
+    needed_too = {"flask", "fsspec", "psutil", "pytest"}  # by locust and s3fs
     assert wanted <= pins(LOCK).keys()
     assert not (tools - wanted - needed_too) & pins(LOCK).keys()
 
