@@ -8,9 +8,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
+from pathlib import Path
 
 from gates.load.protocols import PROTOCOLS
-from gates.load.recording import Payload, ProtocolName, Recording, Run, decode_recordings, encode_job
+from gates.load.recording import Job, Payload, ProtocolName, Recording, Run, decode_recordings, encode_job
 
 _START_SECONDS = 30.0
 """What importing locust may take on a busy machine."""
@@ -33,6 +34,7 @@ def generate(
     payloads: Sequence[Payload],
     *,
     processes: int = 1,
+    report: Path | None = None,
     start_seconds: float = _START_SECONDS,
 ) -> list[Recording]:
     """One recording per run, from a process of its own that is gone when this returns.
@@ -41,12 +43,19 @@ def generate(
         runs: driven one after the other.
         payloads: each request is drawn from them.
         processes: generators that share each run's rate; a recording is of all of them together.
-        start_seconds: granted on top of what the runs take, for starting and ending.
+        report: file that locust's own HTML report of all runs goes to, for people.
+        start_seconds: granted on top of what the runs take, for starting and ending; twice for several
+            processes, which start after their master.
 
     Raises:
         GeneratorFailed: it crashed, hung, or answered something else.
     """
-    bound = start_seconds + sum(run.warm_up_seconds + run.seconds + run.timeout_seconds for run in runs)
+    job = Job(
+        runs=tuple(runs), payloads=tuple(payloads), processes=processes, report=str(report) if report else ""
+    )
+    bound = start_seconds * min(processes, 2) + sum(
+        run.warm_up_seconds + run.seconds + run.timeout_seconds for run in runs
+    )
     with subprocess.Popen(
         [*_PYTHON, "gates.load.worker"],
         stdin=subprocess.PIPE,
@@ -55,7 +64,7 @@ def generate(
         text=True,
     ) as worker:
         try:
-            answer, errors = worker.communicate(encode_job(runs, payloads, processes), timeout=bound)
+            answer, errors = worker.communicate(encode_job(job), timeout=bound)
         except subprocess.TimeoutExpired:
             raise GeneratorFailed(f"it did not end within {bound:g} s") from None
         finally:

@@ -66,20 +66,32 @@ class Recording:
     versions: dict[str, str] = field(default_factory=dict)
 
 
-def encode_job(runs: Sequence[Run], payloads: Sequence[Payload], processes: int = 1) -> str:
-    """The generator's whole configuration, on one line."""
-    bodies = [[base64.b64encode(one.body).decode("ascii"), one.headers] for one in payloads]
-    return json.dumps({"runs": [asdict(run) for run in runs], "payloads": bodies, "processes": processes})
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """The generator's whole configuration."""
+
+    runs: tuple[Run, ...]
+    payloads: tuple[Payload, ...]
+    processes: int = 1
+    """Generators that share each run's rate."""
+    report: str = ""
+    """File that locust's own HTML report goes to; "" for none."""
 
 
-def decode_job(text: str) -> tuple[list[Run], list[Payload], int]:
+def encode_job(job: Job) -> str:
+    """A job on one line."""
+    bodies = [[base64.b64encode(one.body).decode("ascii"), one.headers] for one in job.payloads]
+    return json.dumps({**asdict(replace(job, payloads=())), "payloads": bodies})
+
+
+def decode_job(text: str) -> Job:
     """What :func:`encode_job` wrote."""
-    job = json.loads(text)
-    payloads = [
+    found = json.loads(text)
+    payloads = tuple(
         Payload(body=base64.b64decode(body), headers=tuple((name, value) for name, value in headers))
-        for body, headers in job["payloads"]
-    ]
-    return [Run(**run) for run in job["runs"]], payloads, job["processes"]
+        for body, headers in found["payloads"]
+    )
+    return Job(**{**found, "runs": tuple(Run(**run) for run in found["runs"]), "payloads": payloads})
 
 
 def encode_recordings(recordings: Sequence[Recording]) -> str:

@@ -260,6 +260,13 @@ class TestGenerator:
         seen = [set(one.kinds) for one in recordings]
         assert seen == [{kind} for kind in (*behaviours, "no_outputs", "no_outputs")]
 
+    def test_locust_s_own_report_counts_the_same(self, tmp_path: Path) -> None:
+        """Its events are fired for every counted request."""
+        report = tmp_path / "report.html"
+        with null_endpoint() as url:
+            (one,) = generate([self.run(url)], [NOTHING], report=report)
+        assert f'"num_requests": {len(one.kinds)}' in report.read_text()
+
     def test_a_run_of_nothing_is_empty(self) -> None:
         """So low a rate that nobody arrives."""
         with null_endpoint() as url:

@@ -20,6 +20,7 @@ from gates.contract import Objectives, Status
 from gates.load import LoadSettings
 from gates.load.judging import evidence, percentile_ms, say, shares, swept
 from gates.load.recording import (
+    Job,
     Payload,
     Recording,
     Run,
@@ -376,8 +377,10 @@ class TestWire:
 
     def test_round_trip(self) -> None:
         """Nothing is lost."""
-        payloads = [Payload(body=b"{}"), Payload(body=b"\x00\xff", headers=(("Content-Type", "x/y"),))]
-        assert decode_job(encode_job([self.RUN], payloads)) == ([self.RUN], payloads, 1)
+        payloads = (Payload(body=b"{}"), Payload(body=b"\x00\xff", headers=(("Content-Type", "x/y"),)))
+        job = Job(runs=(self.RUN,), payloads=payloads, processes=2, report="report.html")
+        assert decode_job(encode_job(job)) == job
+        assert "\n" not in encode_job(job)
         look = recording(fast=3, http_500=1)
         assert decode_recordings(encode_recordings([look, CALM])) == [look, CALM]
 

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 
 import gevent
 
-from gates.load.recording import Payload, Recording, Run, decode_job, encode_recordings
+from gates.load.recording import Job, Recording, decode_job, encode_recordings
 from gates.load.worker import team
-from gates.load.worker.users import environment
+from gates.load.worker.users import environment, write_report
 
 
-def drive(runs: Sequence[Run], payloads: Sequence[Payload]) -> list[Recording]:
+def drive(job: Job) -> list[Recording]:
     """All runs, by this process alone."""
     ends: list[list[Recording] | Exception] = []
 
@@ -21,12 +21,14 @@ def drive(runs: Sequence[Run], payloads: Sequence[Payload]) -> list[Recording]:
         ends.append(how)
         gevent.spawn(runner.quit)
 
-    runner = environment(runs, payloads, ended).create_local_runner()
+    runner = environment(job.runs, job.payloads, ended).create_local_runner()
     runner.start(1, spawn_rate=1)
     runner.greenlet.join()
     (how,) = ends
     if isinstance(how, Exception):
         raise how
+    if job.report:
+        write_report(runner.environment, job.report)
     return how
 
 
@@ -34,11 +36,11 @@ def main(words: Sequence[str]) -> None:
     """Anything that goes wrong is a traceback on stderr and exit code 1."""
     answer = os.dup(1)
     os.dup2(2, 1)  # what a library prints is no recording
-    runs, payloads, processes = decode_job(sys.stdin.readline())
+    job = decode_job(sys.stdin.readline())
     if words[:1] == ["member"]:
-        team.join(int(words[1]), runs, payloads)
+        team.join(int(words[1]), job)
         return
-    recordings = drive(runs, payloads) if processes == 1 else team.lead(runs, payloads, processes)
+    recordings = drive(job) if job.processes == 1 else team.lead(job)
     with os.fdopen(answer, "w", encoding="utf-8") as stdout:
         stdout.write(encode_recordings(recordings))
 

@@ -12,22 +12,22 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import gevent
 from gevent.event import AsyncResult
 
 from gates.load.recording import (
-    Payload,
+    Job,
     Recording,
-    Run,
     decode_recordings,
     encode_job,
     encode_recordings,
     share,
     together,
 )
-from gates.load.worker.users import environment
+from gates.load.worker.users import environment, write_report
 
 _START_SECONDS = 25.0
 """What members may take to import locust and to find the master."""
@@ -39,13 +39,14 @@ class MemberLost(Exception):
     """A member ended before it had told what it saw, or never came."""
 
 
-def lead(runs: Sequence[Run], payloads: Sequence[Payload], members: int) -> list[Recording]:
-    """Have so many members share each run's rate.
+def lead(job: Job) -> list[Recording]:
+    """Have as many members as the job wants share each run's rate.
 
     Raises:
         MemberLost: one of them is gone or failed.
     """
-    master = environment(runs, payloads, lambda _: None).create_master_runner("127.0.0.1", 0)
+    members = job.processes
+    master = environment(job.runs, job.payloads, lambda _: None).create_master_runner("127.0.0.1", 0)
     waiting: dict[int, int] = {}
     told: dict[str, list[Recording]] = {}
     done: AsyncResult[None] = AsyncResult()
@@ -66,30 +67,31 @@ def lead(runs: Sequence[Run], payloads: Sequence[Payload], members: int) -> list
 
     master.register_message("at_run", at_run)
     master.register_message("ended", ended)
-    with _members(master.server.port, runs, payloads, members) as processes:
+    with _members(master.server.port, job) as processes:
         _until_ready(master, processes)
         master.start(members, spawn_rate=members)
         while not done.ready():
             _all_alive(processes)
             done.wait(_LOOK_SECONDS)
         done.get()
-        master.quit()
+        master.quit()  # which brings in what the members have not told of their statistics yet
+        if job.report:
+            write_report(master.environment, job.report)
     return [together(parts) for parts in zip(*told.values(), strict=True)]
 
 
 @contextmanager
-def _members(
-    port: int, runs: Sequence[Run], payloads: Sequence[Payload], count: int
-) -> Iterator[list[subprocess.Popen[str]]]:
+def _members(port: int, job: Job) -> Iterator[list[subprocess.Popen[str]]]:
     """Processes that each have their part of the job; they are gone afterwards, and when we are."""
     command = [sys.executable, "-P", "-m", "gates.load.worker", "member", str(port)]
     processes: list[subprocess.Popen[str]] = []
     try:
-        for number in range(count):
+        for number in range(job.processes):
+            part = tuple(share(run, number, job.processes) for run in job.runs)
             member = subprocess.Popen(command, stdin=subprocess.PIPE, text=True)
             processes.append(member)
             assert member.stdin is not None  # noqa: S101 - asked for above
-            member.stdin.write(encode_job([share(run, number, count) for run in runs], payloads) + "\n")
+            member.stdin.write(encode_job(replace(job, runs=part, processes=1)) + "\n")
             member.stdin.flush()
         yield processes
     finally:
@@ -117,10 +119,10 @@ def _all_alive(processes: Sequence[subprocess.Popen[str]]) -> None:
             raise MemberLost(f"a generator ended with {code}")
 
 
-def join(port: int, runs: Sequence[Run], payloads: Sequence[Payload]) -> None:
+def join(port: int, job: Job) -> None:
     """Be a member of the team whose master listens there, until it ends us or is gone itself."""
     gevent.get_hub().threadpool.spawn(_end_with_master)
-    starts = [AsyncResult() for _ in runs]
+    starts = [AsyncResult() for _ in job.runs]
 
     def start(number: int) -> float:
         worker.send_message("at_run", {"run": number})
@@ -136,7 +138,7 @@ def join(port: int, runs: Sequence[Run], payloads: Sequence[Payload]) -> None:
     def go(msg: Any, **_: Any) -> None:
         starts[msg.data["run"]].set(msg.data["began"])
 
-    worker = environment(runs, payloads, ended, start).create_worker_runner("127.0.0.1", port)
+    worker = environment(job.runs, job.payloads, ended, start).create_worker_runner("127.0.0.1", port)
     worker.register_message("go", go)
     worker.greenlet.join()
 

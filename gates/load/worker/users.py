@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import gevent
@@ -52,6 +53,14 @@ def _drive(
         window = Window(run, payloads, _client(run), pacer, report)
         recordings.append(window.drive(start(number)))
     return recordings
+
+
+def write_report(environment: Any, path: str) -> None:
+    """Locust's own report: tables alone, since what its charts need is reckoned up amid the requests."""
+    from locust import html
+
+    render: Any = html.get_html_report
+    Path(path).write_text(render(environment, show_download_link=False), encoding="utf-8")
 
 
 def _client(run: Run) -> Client:
