@@ -124,16 +124,18 @@ def _body(session: Session, checked: Checked) -> dict[str, object]:
 
 def material(book: Book, entry: Entry) -> Material:
     """Everything the evidence of a promotion is made of, read from Git."""
-    from pipelines.evidence import Material, share_commits
+    from pipelines.evidence import Material, card, share_commits
     from pipelines.reports import html
     from pipelines.spec import packs
-    from pipelines.spec.read import read_platform
+    from pipelines.spec.read import read_platform, read_release
 
     started = entry.state.started
     folder = f"clusters/{started.environment}/{started.tenant}/{started.model}"
     paths = ("platform.yaml", f"models/{started.model}/release.yaml")
     base = {path: book.repository.read(path, started.base) for path in paths}
-    tier = read_platform(base["platform.yaml"] or "").tiers.get(str(started.plan["tier"]))
+    platform = read_platform(base[paths[0]] or "")
+    release = read_release(base[paths[1]] or "", paths[1], platform)
+    tier = platform.tiers.get(str(started.plan["tier"]))
     named = tier.evidence if tier else None
     commits = [one for one in book.repository.log("main", folder) if _ours(one.sha, one.trailers, entry)]
     return Material(
@@ -146,6 +148,8 @@ def material(book: Book, entry: Entry) -> Material:
             for share in share_commits(entry.lines)
         },
         report=html.report(entry.lines),
+        card_markdown=card.markdown(release, entry.state),
+        card_html=card.html(release, entry.state),
         policy={named: packs.text_of(named)} if named else {},
     )
 

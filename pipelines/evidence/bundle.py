@@ -12,6 +12,7 @@ The file is a zip without compression, always made the same way: same contents, 
     base/…                  platform.yaml and release.yaml as they were read when it started
     manifests/<commit>/…    what each share's commit had Argo CD apply
     report.html             for people
+    model-card.md, .html    what the version is for, made of, good and bad at, and who vouches for it
     SHA256SUMS              digests of all other files; `sha256sum -c SHA256SUMS` checks them too
 
 :func:`verify` needs nothing but the file. It shows that the parts belong together and that none was changed
@@ -52,6 +53,7 @@ SUMS, ABOUT, JOURNAL, COMMITS, VERDICTS, STATEMENTS, CHANGE, REPORT = (
     "change.json",
     "report.html",
 )
+CARDS = ("model-card.md", "model-card.html")
 _WRITTEN = (1980, 1, 1, 0, 0, 0)
 """The time every file in the zip bears: the earliest that the format can say."""
 
@@ -68,6 +70,8 @@ class Material:
     manifests: Mapping[str, Mapping[str, str]]
     """Commit -> (path -> text)."""
     report: str
+    card_markdown: str
+    card_html: str
     policy: Mapping[str, str] = field(default_factory=dict)
     """Name of the tier's policy pack -> its text; empty where the tier names none."""
 
@@ -106,6 +110,8 @@ def pack(material: Material) -> bytes:
         JOURNAL: material.journal,
         COMMITS: _json([_commit(commit) for commit in material.commits]),
         REPORT: material.report,
+        CARDS[0]: material.card_markdown,
+        CARDS[1]: material.card_html,
         **_derived(material.promotion, lines, material.base),
         **{f"policy/{name}.yaml": text for name, text in material.policy.items()},
         **{f"base/{path}": text for path, text in material.base.items()},
@@ -301,18 +307,8 @@ def _check_parts(promotion: str, lines: Sequence[Line], contents: Mapping[str, b
     state = fold(lines)
     assert state is not None  # noqa: S101 - _journal() has seen to it
     release = f"base/models/{state.started.model}/release.yaml"
-    wanted = {
-        SUMS,
-        ABOUT,
-        JOURNAL,
-        COMMITS,
-        VERDICTS,
-        STATEMENTS,
-        CHANGE,
-        REPORT,
-        "base/platform.yaml",
-        release,
-    }
+    wanted = {SUMS, ABOUT, JOURNAL, COMMITS, VERDICTS, STATEMENTS, CHANGE, REPORT, *CARDS}
+    wanted |= {"base/platform.yaml", release}
     if named := _pack_named(contents, state):
         wanted.add(f"policy/{named}.yaml")
     folders = tuple(f"manifests/{share['commit']}/" for share in share_commits(lines))

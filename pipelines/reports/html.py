@@ -77,12 +77,17 @@ def report(lines: Sequence[Line], *, freezes: Iterable[Freeze] = ()) -> str:
     state = fold(lines)
     if state is None:
         raise ValueError("an empty journal has no report")
-    page = _page(tuple(lines), state, tuple(freezes))
-    return _template().render({one.name: getattr(page, one.name) for one in fields(page)})
+    found = _page(tuple(lines), state, tuple(freezes))
+    return page("report.html.j2", **{one.name: getattr(found, one.name) for one in fields(found)})
+
+
+def page(template: str, **values: object) -> str:
+    """Fill one of the HTML templates; every value is escaped."""
+    return _template(template).render(values)
 
 
 @functools.cache
-def _template() -> Template:
+def _template(name: str) -> Template:
     jinja = SandboxedEnvironment(
         loader=FileSystemLoader(templates_folder()),
         undefined=StrictUndefined,
@@ -93,7 +98,7 @@ def _template() -> Template:
         auto_reload=False,
     )
     jinja.globals.clear()  # a forgotten value is an error, never Jinja's function of that name
-    return jinja.get_template("report.html.j2")
+    return jinja.get_template(name)
 
 
 def _page(lines: tuple[Line, ...], state: State, freezes: tuple[Freeze, ...]) -> Page:

@@ -646,7 +646,7 @@ def test_evidence_is_written_and_checked_offline(office: Office, tmp_path: Path)
     assert ran.code == 0, ran.out + ran.err
     data = office("evidence", promotion, "--output", again, "--json").json
     assert place.read_bytes() == again.read_bytes()
-    assert data["schema"] == "lockgate.evidence/2"
+    assert data["schema"] == "lockgate.evidence/1"
     assert data["sha256"] == hashlib.sha256(place.read_bytes()).hexdigest()
 
     alone = Shell({"HOME": str(tmp_path)})

@@ -98,6 +98,8 @@ def material(**changes: Any) -> Material:
         "base": {"platform.yaml": "tiers: {}\n", "models/fraud-scorer/release.yaml": "model: fraud-scorer\n"},
         "manifests": {sha: manifests(share) for share, sha in SHAS.items()},
         "report": "<!doctype html><title>é</title>",
+        "card_markdown": "# A card\n",
+        "card_html": "<!doctype html><title>A card</title>",
     }
     return Material(**{**facts, **changes})
 
@@ -127,7 +129,7 @@ def test_what_was_packed_holds() -> None:
     assert checked.promotion == PROMOTION
     assert checked.sha256 == hashlib.sha256(GOOD).hexdigest()
     assert checked.journal_head == json.loads(material().journal.splitlines()[-1])["hash"]
-    assert checked.files == len(contents()) == 16
+    assert checked.files == len(contents()) == 18
     words = "\n".join(checked.held)
     for phrase in (
         "the journal's 10 lines",

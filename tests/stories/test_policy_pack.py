@@ -25,6 +25,7 @@ def asked(story: Story, **people: str) -> Told:
     story.town.write_rules(
         preview=True,
         approval={},
+        shares=[100],
         gates={"evaluation": {}},
         evidence="sr-26-2",
         release={"risk": {**RISK, **people}},
@@ -38,7 +39,7 @@ def approve(told: Told, town: Town) -> None:
 
 
 def test_who_validated_the_model_does_not_approve_it(story: Story) -> None:
-    """The desk has nothing against it; the pack has, and the candidate goes back from 50 %."""
+    """The desk has nothing against it; the pack has, and the candidate goes back from 0 %."""
     told = asked(story, validator="rita")
     approve(told, story.town)
     state = not_at_100(story, told)
