@@ -180,13 +180,32 @@ class TestVerdicts:
         assert said(verdict) == (Status.PASS, "within_budgets")
         assert verdict.evidence.facts["looks"] == 2
 
-    @pytest.mark.parametrize("sign", ["maximum_lag_percent", "maximum_overhead_percent"])
+    @pytest.mark.parametrize(
+        ("limit", "sign"),
+        [
+            ("maximum_lag_percent", "lag"),
+            ("maximum_overhead_percent", "overhead"),
+            ("maximum_cpu_percent", "cpu"),
+        ],
+    )
     def test_an_unfit_generator_says_nothing(
-        self, serve: Serve, judge: Callable[..., Verdict], sign: str
+        self, serve: Serve, judge: Callable[..., Verdict], limit: str, sign: str
     ) -> None:
-        """A limit that no machine keeps refuses a PASS."""
-        verdict = judge(serve(), duration_seconds=0.5, **{sign: 1e-4})
+        """A limit that no machine keeps refuses a PASS, and a FAIL as well."""
+        verdict = judge(serve(slow_every=1, slow_ms=150), duration_seconds=0.5, **{limit: 1e-4})
         assert said(verdict) == (Status.UNKNOWN, "generator_unfit")
+        assert sign in verdict.evidence.facts["unfit"]  # type: ignore[operator]
+
+    def test_a_cap_on_requests_in_flight_is_the_generator_s_own(
+        self, serve: Serve, judge: Callable[..., Verdict]
+    ) -> None:
+        """What was sent went well; what was not sent is not known."""
+        verdict = judge(
+            serve(slow_every=1, slow_ms=60), maximum_in_flight=2, latency_threshold_ms=900.0,
+            duration_seconds=0.7, maximum_dropped_percent=20.0
+        )  # fmt: skip
+        assert said(verdict) == (Status.UNKNOWN, "generator_unfit")
+        assert "in_flight_cap" in verdict.evidence.facts["unfit"]  # type: ignore[operator]
 
 
 class TestNotStarted:
