@@ -244,11 +244,11 @@ def test_a_workflow_that_died_before_it_began_is_followed_by_the_next_one(sweepi
 
 def test_a_promotion_nobody_can_move_burns_its_hold_budget(sweeping: Sweeping) -> None:
     """Five workflows died within an hour: that is could not tell, and the tier's rule applies in the end."""
-    case = sweeping.told(*(TAKEN for _ in range(5)), *MERGED, WATCHED, after=600)
+    case = sweeping.told(*(TAKEN for _ in range(5)), *JUDGED, after=600)
     (sentence,) = sweeping.said()
     assert "5 workflows within 60 minutes ended" in sentence
-    assert case.state.waits["bake-10"].reason == "no_workflow"
-    assert case.state.waits["bake-10"].unknown
+    assert case.state.waits["merge"].reason == "no_workflow"
+    assert case.state.waits["merge"].unknown
 
     for _ in range(4):
         case.clock.time += timedelta(seconds=60)
