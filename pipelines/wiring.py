@@ -292,6 +292,13 @@ def _metrics(desktop: Desktop, platform: Platform, environment: str) -> ports.Me
     )
 
 
+def metrics_at(url: str) -> ports.Metrics:
+    """The client of a metrics server that platform.yaml does not name, asked without a token."""
+    from pipelines.clients.prometheus import PrometheusMetrics
+
+    return PrometheusMetrics(url)
+
+
 def registry(desktop: Desktop, platform: Platform) -> ports.Registry | None:
     """The client of the model registry, where there is one."""
     settings = platform.systems.registry

@@ -76,7 +76,25 @@ class Canary:
                 question, Status.UNKNOWN, "looks_unreadable", f"an earlier look cannot be read: {error}"
             )
         counted = self._count(question, earlier)
-        return conclude(question, self._settings, [*earlier, *counted.looks], counted)
+        looks, share, allowed = (
+            [*earlier, *counted.looks],
+            question.share_percent,
+            budgets(question.objectives),
+        )
+        spoken = speak(looks, self._settings, budgets=allowed, share_percent=share, gaps=counted.gaps)
+        return Verdict(
+            gate=self.name,
+            subject=question.subject,
+            status=spoken.status,
+            reason=spoken.reason,
+            sentence=spoken.sentence,
+            at=question.now,
+            evidence=Evidence(
+                measurements=spoken.measurements,
+                queries=counted.queries,
+                facts=_facts(self._settings, allowed, share, counted),
+            ),
+        )
 
     def _count(self, question: Question, earlier: Sequence[Look]) -> Counted:
         stretches = counting.pieces(question, earlier)
@@ -124,30 +142,35 @@ def budgets(objectives: Objectives) -> dict[str, float]:
     }
 
 
-def conclude(question: Question, settings: CanarySettings, looks: Sequence[Look], now: Counted) -> Verdict:
-    """The verdict on all looks; what could not be counted now is one finding of many."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spoken:
+    """What a verdict says, and by which numbers."""
+
+    status: Status
+    reason: str
+    sentence: str
+    measurements: tuple[Measurement, ...]
+
+
+def speak(
+    looks: Sequence[Look],
+    settings: CanarySettings,
+    *,
+    budgets: Mapping[str, float],
+    share_percent: int,
+    gaps: Sequence[Gap],
+) -> Spoken:
+    """What all looks say, and what could not be counted: one finding of many."""
     from gates.canary.judging import judge
 
-    judgement = judge(
-        looks,
-        harms(settings),
-        settings,
-        budgets=budgets(question.objectives),
-        share_percent=question.share_percent,
-    )
-    worst = max([*_gap_findings(now.gaps), *judgement.findings], key=lambda finding: finding.status)
-    return Verdict(
-        gate=Canary.name,
-        subject=question.subject,
+    judgement = judge(looks, harms(settings), settings, budgets=budgets, share_percent=share_percent)
+    findings = [*_gap_findings(gaps), *judgement.findings]
+    worst = max(findings, key=lambda finding: finding.status)
+    return Spoken(
         status=worst.status,
         reason=worst.reason,
         sentence=worst.sentence,
-        at=question.now,
-        evidence=Evidence(
-            measurements=tuple(measurements(judgement, settings)),
-            queries=now.queries,
-            facts=_facts(question, settings, now),
-        ),
+        measurements=tuple(measurements(judgement, settings)),
     )
 
 
@@ -158,15 +181,13 @@ def _gap_findings(gaps: Iterable[Gap]) -> Iterator[Finding]:
         yield Finding(Status.WAIT if gap.waiting else Status.UNKNOWN, gap.reason, gap.sentence)
 
 
-def _facts(question: Question, settings: CanarySettings, now: Counted) -> Mapping[str, Any]:
+def _facts(
+    settings: CanarySettings, allowed: Mapping[str, float], share: int, now: Counted
+) -> dict[str, Any]:
     """Everything that is needed to judge again, but for the looks of earlier verdicts."""
     return {
         "looks": [look.to_data() for look in now.looks],
-        "judged_by": {
-            "settings": asdict(settings),
-            "budgets": budgets(question.objectives),
-            "share_percent": question.share_percent,
-        },
+        "judged_by": {"settings": asdict(settings), "budgets": dict(allowed), "share_percent": share},
         "gaps": [
             {"reason": one.reason, "sentence": one.sentence, "waiting": one.waiting} for one in now.gaps
         ],

@@ -89,7 +89,7 @@ def _excess(looks: Sequence[Look], name: str) -> _Excess | None:
     ]
     found = np.array([(cut.score.sum(axis=1) ** 2).sum() - cut.variance.sum() for cut in cuts])
     unit = np.array([[_unit(cut, memory) for cut in cuts] for memory in MEMORIES_MINUTES])
-    return _Excess(found, unit)
+    return _Excess(found, unit) if variance.any() else None
 
 
 class _Cut(NamedTuple):
@@ -118,6 +118,8 @@ def _misfits(several: Sequence[_Excess]) -> Floats:
     total, error = found.sum(axis=0), found.std(axis=0, ddof=1) * sqrt(len(found))
     unit = np.sum([one.unit for one in several], axis=0)
     used = (error > 0) & (unit > 0).all(axis=0)
+    if not used.any():
+        return np.zeros(len(MEMORIES_MINUTES))
     total, unit, weight = total[used], unit[:, used], 1.0 / error[used] ** 2
     squared = np.maximum((unit * total * weight).sum(axis=1) / (unit**2 * weight).sum(axis=1), 0.0)
     return np.asarray(((total - squared[:, None] * unit) ** 2 * weight).sum(axis=1))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from annotated_types import Ge, Gt, Interval, Lt
 
@@ -98,3 +98,8 @@ class CanarySettings:
     def spread(self, harm: Harm) -> float:
         """How far the ratio wanders by itself."""
         return self.noise.get(harm.name, harm.spread)
+
+
+def settings_from_data(data: Mapping[str, Any]) -> CanarySettings:
+    """The settings that a verdict's facts hold; TypeError when a key is unknown."""
+    return CanarySettings(**data)

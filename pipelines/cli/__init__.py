@@ -6,7 +6,7 @@ One module per kind of command: ``writing`` (init, lint, plan, digest) works on 
 calls, ``people`` (hold, resume, abort) writes down what a person says, ``looking`` (status, history, why)
 answers, ``proving`` (evidence) packs and checks,
 ``sweeping`` (sweep) looks after promotions that Argo drives, ``doctor`` asks the outside systems how they
-are, ``workflowing`` (workflow) works on Argo's templates, ``rehearsing`` (rehearse) brings its own world.
+are, ``judging`` (judge) judges canaries again, ``workflowing`` (workflow) works on Argo's templates, ``rehearsing`` (rehearse) brings its own world.
 
 A command's module is imported when the command runs, so that ``--help`` loads no library but click.
 """
@@ -46,6 +46,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "history": ("looking", "List promotions, newest first."),
     "why": ("looking", "Say which version could have answered a request, and who approved it."),
     "evidence": ("proving", "Write everything a promotion rests on into one file, or check one."),
+    "judge": ("judging", "Judge canaries again from what was recorded, and measure the noise."),
     "doctor": ("doctor", "Ask every outside system for reach, rights and version."),
     "workflow": ("workflowing", "Write, check and run Argo workflows without a cluster."),
     "rehearse": ("rehearsing", "Run the whole job on this machine, with real servers."),

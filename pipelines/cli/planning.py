@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.cli import choosing
+from pipelines.cli.judging import foresight
 from pipelines.cli.session import Session
 from pipelines.cli.tree import PLATFORM, Tree, tree_of
 from pipelines.decide import frozen
@@ -57,7 +58,7 @@ def draw(platform: Platform, release: Release, environment: str, stable: Version
         head=_head(release, environment, stable, made),
         columns=COLUMNS,
         rows=[_row(stage, tier) for stage in made.stages],
-        foot=list(_foot(platform, environment, made)),
+        foot=[*_foot(platform, environment, made), *foresight(made, release, tier)],
     )
 
 
