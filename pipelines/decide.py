@@ -84,7 +84,7 @@ def _judged_now(state: State, stage: Stage) -> Iterator[Stage]:
         live_bake = planned.step == "bake" and planned.share_percent == state.share_percent
         before_merge = planned.step == "judge" and state.merged is None
         waiting_for_people = planned.step == "approve" and "shift-100" not in state.done
-        if planned.deciding and (
+        if planned.gates and (
             planned.name == stage.name or live_bake or (done and (before_merge or waiting_for_people))
         ):
             yield planned
