@@ -6,8 +6,9 @@ cores. *Bias* is the p99 that the generator reports less the one the server saw 
 
 With stalls the server's account cannot be the truth for a generator that stops asking: of requests that come
 whenever they like, a stall of s ms every e ms keeps (s - x) / e waiting for longer than x, so that the p99 is
-s - e / 100 (in few stalls by chance some more or less, as the server saw). Figures are medians of the repeats;
-the machine's load average stands beside each.
+s - e / 100 (in few stalls by chance some more or less, as the server saw).
+
+Figures are medians of the repeats; the machine's load average stands beside each.
 """
 
 from __future__ import annotations
