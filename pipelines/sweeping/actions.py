@@ -253,8 +253,11 @@ def another(state: State, sentence: str) -> Submit:
 def form(
     *, model: str, version: str, environment: str, requested_by: str, reason: str, promotion: str = ""
 ) -> dict[str, str]:
-    """The parameters of a tier's template; ``promotion`` is the id of one under way, "" for a new one."""
-    return {
+    """The parameters of a tier's template; ``promotion`` is the id of one under way, "" for a new one.
+
+    Argo fills in placeholders and evaluates expressions wherever they stand, in values too: here none begins.
+    """
+    values = {
         "model": model,
         "version": version,
         "environment": environment,
@@ -262,6 +265,7 @@ def form(
         "reason": reason,
         "promotion": promotion,
     }
+    return {name: re.sub(r"\{(?=\{)", "{ ", value) for name, value in values.items()}
 
 
 def workflow_name(promotion: str, attempt: int) -> str:

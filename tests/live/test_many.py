@@ -1,8 +1,9 @@
 """Fifty promotions at once, forty of which wait for people: what they cost, and what a pod for each would.
 
-The models are light: first versions, begun and brought to the question by the engine on this machine, since
-nothing is measured there. Ten then get the whole workflow of their tier, whose pods find all of that done;
-forty get the rest of it alone, from the wait for the approval on, since that wait is what is measured.
+The models are light: first versions. The engine on this machine brings one to its question; the journals of
+the others have the same lines up to there, and each asks for a change of its own. Ten then get the whole
+workflow of their tier, whose pods find all of that done; forty get the rest of it alone, from the wait for
+the approval on, since that wait is what is measured.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +23,15 @@ import pytest
 import yaml
 
 from pipelines import wiring
-from pipelines.engine import next_move, perform
+from pipelines.engine import Assignment, next_move, perform
+from pipelines.journal.events import ChangeIntended, Driven, Started
+from pipelines.journal.lines import Line
 from pipelines.rehearsal.processes import wait_until
 from pipelines.rehearsal.training import MODEL
-from pipelines.steps.start import AlreadyServes, Wish, start
+from pipelines.rehearsal.world import APP
+from pipelines.steps.recorder import Recorder
+from pipelines.steps.start import AlreadyServes, Wish, start, wanted
+from pipelines.sweeping.actions import form, workflow_name
 from tests.live.harbour import TEMPLATE, Harbour
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(3600)]
@@ -42,10 +49,19 @@ def models() -> list[str]:
 def test_while_people_think_nothing_runs_but_one_sweeper(port: Harbour) -> None:
     """Pods, seconds, memory and requests, of the sweeper and of a pod for each; the figures are printed."""
     _written(port)
-    promotions = [_asked(port, model) for model in models()]
+    first, held = _asked(port, models()[0]), Held()
+    event = first[0].event
+    assert isinstance(event, Started)
+    others = enumerate(models()[1:], start=1)
+    promotions = [
+        event.promotion,
+        *(_like(port, first, model, held, driven=number >= WHOLE) for number, model in others),
+    ]
+    texts = {f"{one.partition('-prod-')[0]}/{one}.jsonl": text for one, text in held.texts.items()}
+    port.town.push(APP, "audit", {**texts}, subject="Many at once")
     _light_template(port)
-    for number, promotion in enumerate(promotions):
-        _driven(port, promotion, whole=number < WHOLE)
+    for number, (promotion, model) in enumerate(zip(promotions, models(), strict=True)):
+        _submitted(port, promotion, model, whole=number < WHOLE)
     port.until("all wait for their approval", lambda: len(_waiting(port)) == len(promotions), seconds=1800)
     port.until("each says why", lambda: all(_waiting(port).values()), seconds=300)
     wait_until("their pods have ended", lambda: not _pods(port), seconds=120, every_seconds=1)
@@ -76,8 +92,8 @@ def _written(port: Harbour) -> None:
     port.apply()
 
 
-def _asked(port: Harbour, model: str) -> str:
-    """A promotion whose change is asked for."""
+def _asked(port: Harbour, model: str) -> tuple[Line, ...]:
+    """The journal of a promotion that the engine on this machine has brought to its question."""
     desktop = port.desktop()
     repository = desktop.repository()
     journals = desktop.journals(repository)
@@ -97,7 +113,45 @@ def _asked(port: Harbour, model: str) -> str:
             perform(assignment, state, state.plan.stage(move.stage))
         return False
 
-    wait_until(f"{promotion} asks for its change", asked, seconds=120, every_seconds=0.2)
+    wait_until(f"{promotion} asks for its change", asked, seconds=300, every_seconds=0.2)
+    return assignment.recorder.lines
+
+
+@dataclass
+class Held:
+    """Journals in memory, until all of them are committed at once."""
+
+    texts: dict[str, str] = field(default_factory=dict)
+
+    def promotions(self) -> tuple[str, ...]:
+        return tuple(self.texts)
+
+    def read(self, promotion: str) -> str:
+        return self.texts.get(promotion, "")
+
+    def append(self, promotion: str, lines: str, *, expected: str) -> None:
+        assert self.read(promotion) == expected
+        self.texts[promotion] = expected + lines
+
+
+def _like(port: Harbour, first: Sequence[Line], model: str, held: Held, *, driven: bool) -> str:
+    """A promotion of another model with the same lines up to the question, which it asks for itself."""
+    begun = first[0].event
+    assert isinstance(begun, Started)
+    promotion = begun.promotion.replace(begun.model, model)
+    desktop = port.desktop()
+    repository = desktop.repository()
+    recorder = Recorder(
+        held, desktop.clock, promotion, first[1].by, mask=lambda text: text.replace(begun.model, model)
+    )
+    asked = next(n for n, line in enumerate(first) if isinstance(line.event, ChangeIntended))
+    state = recorder.add(*(line.event for line in first[:asked]))
+    platform, release = wanted(repository, model, begun.base)
+    world = wiring.world(desktop, platform, release, begun.environment, repository)
+    own = Assignment(world=world, platform=platform, release=release, recorder=recorder, freezes=lambda: ())
+    perform(own, state, state.plan.stage("approve"))
+    if driven:
+        recorder.add(Driven(driver="argo", workflow=workflow_name(promotion, 0), template=LIGHT))
     return promotion
 
 
@@ -114,26 +168,18 @@ def _light_template(port: Harbour) -> None:
     port.kubectl("apply", "-f", "-", text=json.dumps(template).replace(given, wanted))
 
 
-def _driven(port: Harbour, promotion: str, *, whole: bool) -> None:
-    """Let a workflow take it on; where the first task is left out, what that writes is written here."""
-    from pipelines.journal.events import Driven
-    from pipelines.sweeping.actions import form, workflow_name
-
-    recorder = wiring.assignment(port.desktop(), promotion).recorder
-    assert recorder.known is not None
-    begun, name = recorder.known.started, workflow_name(promotion, 0)
+def _submitted(port: Harbour, promotion: str, model: str, *, whole: bool) -> None:
+    """Let a workflow take it on."""
     parameters = form(
-        model=begun.model,
-        version=begun.candidate["label"],
-        environment=begun.environment,
-        requested_by=begun.requested_by,
-        reason=begun.reason,
+        model=model,
+        version="v1",
+        environment="prod",
+        requested_by="dana",
+        reason="many at once",
         promotion=promotion,
     )
     template = TEMPLATE if whole else LIGHT
-    if not whole:
-        recorder.add(Driven(driver="argo", workflow=name, template=template))
-    assert port.argo().submit(template, parameters, name=name) is not None
+    assert port.argo().submit(template, parameters, name=workflow_name(promotion, 0)) is not None
 
 
 def _waiting(port: Harbour) -> dict[str, str]:

@@ -33,6 +33,7 @@ from pipelines.sweeping.actions import (
     Submit,
     Tell,
     actions,
+    form,
     is_idle,
     needs_pod,
     workflow_name,
@@ -429,3 +430,16 @@ def test_a_promotion_is_idle_without_a_workflow_and_where_one_waits() -> None:
     assert is_idle([])
     assert is_idle([workflow(node("bake-10"))])
     assert not is_idle([workflow(node("shift-10", kind="Pod"))])
+
+
+def test_no_placeholder_is_sent_to_argo_in_the_words_of_people() -> None:
+    """It would be filled in, or evaluated, before the first task sees it; braces alone stay as they are."""
+    sent = form(
+        model="fraud-scorer",
+        version="v38",
+        environment="prod",
+        requested_by="dana",
+        reason='{{workflow.name}} {{{=1+1}} {"a": {"b": 1}}',
+    )
+    assert sent["reason"] == '{ {workflow.name}} { { {=1+1}} {"a": {"b": 1}}'
+    assert sent["model"] == "fraud-scorer"
