@@ -251,7 +251,7 @@ def settle(assignment: Assignment, looked: dict[str, NotYet | None]) -> tuple[St
             return state, move
         stage = state.plan.stage(move.stage)
         if stage.name in looked:  # a look that found nothing new is no further move: its wait holds
-            return state, _waits(move, looked[stage.name])
+            return state, left_waiting(state, move, looked[stage.name])
         if needs_pod(state, stage) and stage.step != "merge":
             return state, move
         looked[stage.name] = _look(assignment, state, stage)
@@ -265,10 +265,13 @@ def _look(assignment: Assignment, state: State, stage: Stage) -> NotYet | None:
     return outcome if isinstance(outcome, NotYet) else None
 
 
-def _waits(move: Move, waiting: NotYet | None) -> Move:
+def left_waiting(state: State, move: Move, looked: NotYet | None) -> Move:
+    """What is left where a look found nothing new: to wait, for that or for what is next in the plan."""
+    stage = current(state).name
+    waiting = looked if looked is not None or move.stage == stage else state.waits.get(stage)
     if waiting is None:
         return move
-    return Move(kind="hold", stage=move.stage, reason=waiting.reason, sentence=waiting.sentence)
+    return Move(kind="hold", stage=stage, reason=waiting.reason, sentence=waiting.sentence)
 
 
 def _give_up(assignment: Assignment, state: State, sentence: str) -> str:

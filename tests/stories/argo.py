@@ -31,6 +31,8 @@ from tests.argos import TOKENS
 from tests.stories.town import MODEL, Town
 
 TOKEN = "ARGO_WORKFLOWS_TOKEN"
+PATIENCE_SECONDS = 180.0
+"""How long a story waits for what takes seconds, so that a busy machine fails none."""
 
 
 class ForkedPods:
@@ -133,7 +135,7 @@ class Harbour:
             url=self.server.address,
             namespace=self.server.namespace,
             token=TOKENS["client"],
-            timeout_seconds=10,
+            timeout_seconds=30,
         )
 
     def desktop(self) -> Desktop:
@@ -195,9 +197,7 @@ def harbour(town: Town, folder: Path) -> Iterator[Harbour]:
         pods.stop()
 
 
-def until(
-    harbour: Harbour, sweeper: Sweeper, what: str, look: Callable[[], object], *, seconds: float
-) -> None:
+def until(harbour: Harbour, sweeper: Sweeper, what: str, look: Callable[[], object]) -> None:
     """Sweep again and again until something is so."""
 
     def seen() -> bool:
@@ -208,4 +208,4 @@ def until(
         assert report.good, report.deeds
         return bool(look())
 
-    wait_until(what, seen, seconds=seconds, every_seconds=0.3)
+    wait_until(what, seen, seconds=PATIENCE_SECONDS, every_seconds=0.3)

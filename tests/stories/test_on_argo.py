@@ -20,11 +20,11 @@ from pipelines.spec.types import Version
 from pipelines.sweeping.actions import workflow_name
 from tests.argos import by_hand
 from tests.commands import Shell
-from tests.stories.argo import Harbour, harbour, until
+from tests.stories.argo import PATIENCE_SECONDS, Harbour, harbour, until
 from tests.stories.telling import Story, Told
 from tests.stories.town import MODEL
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def begun(port: Harbour, workflow: str) -> str:
         found = port.argo().look(workflow)
         return found.promotion if found is not None else ""
 
-    return wait_until("the workflow began a promotion", said, seconds=40)
+    return wait_until("the workflow began a promotion", said, seconds=PATIENCE_SECONDS)
 
 
 def waiting(port: Harbour, promotion: str, task: str) -> tuple[Workflow, WorkflowNode] | None:
@@ -81,20 +81,20 @@ def test_a_good_version_goes_to_100_however_its_workflow_is_lost(story: Story, p
 
     def comes_to(task: str, *, sweeping: bool = True) -> tuple[Workflow, WorkflowNode]:
         if sweeping:
-            until(port, sweeper, f"it waits at {task}", lambda: waiting(port, promotion, task), seconds=60)
-        return wait_until(task, lambda: waiting(port, promotion, task), seconds=60)
+            until(port, sweeper, f"it waits at {task}", lambda: waiting(port, promotion, task))
+        return wait_until(task, lambda: waiting(port, promotion, task), seconds=PATIENCE_SECONDS)
 
     at_review, _ = comes_to("review")
-    until(port, sweeper, "one workflow is left", lambda: len(port.argo().alive()) == 1, seconds=20)
+    until(port, sweeper, "one workflow is left", lambda: len(port.argo().alive()) == 1)
     by_hand(port.server, "PUT", f"workflows/lockgate/{at_review.name}/resume")
-    over = wait_until("it ends", lambda: ended(port, at_review.name), seconds=30)
+    over = wait_until("it ends", lambda: ended(port, at_review.name), seconds=PATIENCE_SECONDS)
     assert over.phase == "Failed", "a click promotes nothing, and rolls nothing back"
     assert port.state(promotion).rollback is None
 
     again, _ = comes_to("review")
     assert again.name == workflow_name(promotion, 2)
     assert shell("resume", promotion, "--person", "oscar").code == 0
-    until(port, sweeper, "it goes on", lambda: not waiting(port, promotion, "review"), seconds=20)
+    until(port, sweeper, "it goes on", lambda: not waiting(port, promotion, "review"))
 
     baking, _ = comes_to("bake-50", sweeping=False)
     by_hand(port.server, "PUT", f"workflows/lockgate/{baking.name}/terminate")
@@ -104,19 +104,21 @@ def test_a_good_version_goes_to_100_however_its_workflow_is_lost(story: Story, p
     asking, _ = comes_to("approval")
     selector = {"nodeFieldSelector": "displayName=approval"}
     by_hand(port.server, "PUT", f"workflows/lockgate/{asking.name}/resume", **selector)
-    until(port, sweeper, "it is replaced", lambda: port.argo().look(asking.name) is None, seconds=20)
+    until(port, sweeper, "it is replaced", lambda: port.argo().look(asking.name) is None)
     asking, _ = comes_to("approval")
-    until(port, sweeper, "it says why", lambda: waiting(port, promotion, "approval")[1].message, seconds=20)
+    until(port, sweeper, "it says why", lambda: waiting(port, promotion, "approval")[1].message)
     shown = shell("status", promotion)
     state = port.state(promotion)
     assert waiting(port, promotion, "approval")[1].message == state.waits["approve"].sentence
     assert f"moved by workflow {asking.name}, Running at approval" in shown.out
 
     port.town.approve(state.change.number)
-    until(port, sweeper, "it ends", lambda: port.state(promotion).ended, seconds=60)
+    until(port, sweeper, "it ends", lambda: port.state(promotion).ended)
     state = port.state(promotion)
     assert state.ended.outcome == "promoted"
-    assert wait_until("it ends", lambda: ended(port, asking.name), seconds=30).phase == "Succeeded"
+    assert (
+        wait_until("it ends", lambda: ended(port, asking.name), seconds=PATIENCE_SECONDS).phase == "Succeeded"
+    )
     assert {line.by.partition(":")[0] for line in story.told[0].lines} == {"person", "engine"}
     assert all("engine:argo:" in line.by for line in story.told[0].lines if line.by.startswith("engine"))
     assert sweeper.sweep().deeds == ()
@@ -140,7 +142,7 @@ def test_a_bad_version_goes_back_to_0_and_the_workflow_is_red(story: Story, port
     candidate, sweeper = wanted(port, Faults(error_percent=30.0)), port.sweeper()
     with ThreadPoolExecutor(1) as elsewhere:
         asked = elsewhere.submit(Shell(port.environment), *ASK, "--wait")
-        until(port, sweeper, "it is told no", asked.done, seconds=90)
+        until(port, sweeper, "it is told no", asked.done)
         ran = asked.result()
 
     assert ran.code == 4, ran.out + ran.err
@@ -150,7 +152,7 @@ def test_a_bad_version_goes_back_to_0_and_the_workflow_is_red(story: Story, port
     assert state.ended is not None
     assert (state.ended.outcome, state.share_percent) == ("rolled_back", 0)
     (name,) = port.server.cluster.workflows
-    over = wait_until("it ends", lambda: ended(port, name), seconds=30)
+    over = wait_until("it ends", lambda: ended(port, name), seconds=PATIENCE_SECONDS)
     assert over.phase == "Failed"
     assert next(node.answer for node in over.nodes if node.task == "bake-50") == "stop"
     assert next(node.phase for node in over.nodes if node.task == "roll-back") == "Succeeded"

@@ -14,17 +14,18 @@ import pytest
 
 from pipelines import errors
 from pipelines.clients.argo_workflows import ArgoWorkflows
+from pipelines.decide import Move
 from pipelines.engine import Assignment, next_move
 from pipelines.journal import events as e
 from pipelines.ports import Workflow
 from pipelines.rehearsal.argo import ArgoServer
 from pipelines.spec.types import Freeze
 from pipelines.sweeping.actions import Pace, workflow_name
-from pipelines.sweeping.sweeper import Report, Sweeper
+from pipelines.sweeping.sweeper import Report, Sweeper, left_waiting
 from tests import argos
 from tests.argos import Scripted, by_hand, client, waits, when
 from tests.pipelines.test_engine import JUDGED, PLATFORM, Case, Pulls, pull
-from tests.plans import PROMOTION, T0, done, share_events, up_to_merge
+from tests.plans import PROMOTION, T0, share_events, up_to_merge
 
 NAME = "fraud-scorer-prod-x1"
 GIVEN = {"promotion": PROMOTION, "model": "fraud-scorer"}
@@ -351,10 +352,12 @@ def test_a_persons_word_reaches_the_workflow_at_once(sweeping: Sweeping) -> None
     assert said == ("stopped it at bake-10: oscar ended it: no",)
 
 
-def test_a_stage_that_is_done_twice_is_not_looked_at_twice_in_a_pass(sweeping: Sweeping) -> None:
-    """A look that finds nothing new ends the pass for this promotion."""
-    case = sweeping.told(TAKEN, *MERGED, done("bake-10"), after=3000)
-    assert case.state.done["bake-10"] is not None
-    sweeping.waiting()
-    sentences = sweeping.said()
-    assert all(sentence.count("looked at bake-10") <= 1 for sentence in sentences)
+def test_a_live_share_that_is_due_again_hides_not_what_is_waited_for(sweeping: Sweeping) -> None:
+    """It was looked at in this very pass: people read why nothing rises."""
+    case = sweeping.told(TAKEN, *MERGED, WATCHED)
+    waits = case.state.waits["bake-10"]
+    again = Move(kind="advance", stage="bake-0", reason="watch", sentence="0 % is still watched")
+    mine = Move(kind="advance", stage="bake-10", reason="next", sentence="bake-10 is next")
+
+    assert left_waiting(case.state, again, None).sentence == waits.sentence
+    assert left_waiting(case.state, mine, None) == mine
