@@ -35,8 +35,8 @@ def test_an_expired_token_stops_nobody_but_the_sweeper(port: Harbour) -> None:
         ran = port.shell("sweep")
     finally:
         port.environment.update(good)
-    assert ran.code == 5, ran.err
-    assert "Argo cannot be asked" in ran.err
+    assert ran.code == 5, ran.out + ran.err
+    assert "Argo cannot be asked" in ran.out + ran.err
     assert token not in ran.out + ran.err
     state = port.state(promotion)
     assert (state.rollback, state.ended) == (None, None)
