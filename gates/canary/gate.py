@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from gates.canary import counting
-from gates.canary.looks import Look, from_data
-from gates.canary.settings import BODY, ERRORS, SLOW, TAIL, CanarySettings, Harm
-from gates.contract import Evidence, Measurement, Objectives, Phase, Query, Question, Status, Verdict
+from gates.canary import counting, signals
+from gates.canary.looks import Counted, Look, from_data
+from gates.canary.settings import ERRORS, SLOW, CanarySettings
+from gates.contract import ArmName, Evidence, Measurement, Objectives, Phase, Query, Question, Status, Verdict
 from gates.counts import Gap, Trace, trace
+from gates.golden import Artifacts
 from gates.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Counted:
+class Gathered:
     """What was counted now."""
 
     looks: tuple[Look, ...] = ()
@@ -38,10 +39,13 @@ class Canary:
     UNKNOWN    share_not_observed    the counted split is not the intended one: nothing is compared
     UNKNOWN    same_revision         both arms are one revision
     UNKNOWN    looks_unreadable      the journal's earlier looks are none
+    UNKNOWN    labels_missing        requests of one arm are labelled, none of the other
+    UNKNOWN    labels_unreadable     the table of labels is not there, is none, or holds fewer than before
     UNKNOWN    a reason of Gap       an arm cannot be counted soundly
     WAIT       too_early             the window is too young for a scrape
     WAIT       no_live_share         the share is 0: nothing to judge
     WAIT       insufficient_samples  an arm has fewer requests at this share than the minimum
+    WAIT       labels_pending        an arm has fewer labels than the minimum
     WAIT       in_doubt              evidence of harm is above ``doubt``: more requests will tell
     WAIT       harm_not_excluded     so large a harm is to be ruled out and is not yet
     PASS       no_harm_shown         enough requests, and no evidence of harm to speak of
@@ -54,12 +58,15 @@ class Canary:
 
     name: ClassVar[str] = "canary"
     phase: ClassVar[Phase] = "bake"
-    needs: ClassVar[frozenset[str]] = frozenset({"metrics"})
+    needs: ClassVar[frozenset[str]] = frozenset({"artifacts", "metrics"})
     Settings: ClassVar[type] = CanarySettings
 
-    def __init__(self, settings: CanarySettings, *, metrics: Metrics) -> None:
+    def __init__(
+        self, settings: CanarySettings, *, metrics: Metrics, artifacts: Artifacts | None = None
+    ) -> None:
         self._settings = settings
         self._metrics = metrics
+        self._artifacts = artifacts
 
     def judge(self, question: Question) -> Verdict:
         """Count what came since the last look, and judge everything there is."""
@@ -96,7 +103,7 @@ class Canary:
             ),
         )
 
-    def _count(self, question: Question, earlier: Sequence[Look]) -> Counted:
+    def _count(self, question: Question, earlier: Sequence[Look]) -> Gathered:
         stretches = counting.pieces(question, earlier)
         begin = stretches[0][0] if stretches else max(look.ended for look in earlier) if earlier else 0.0
         threshold_ms = question.objectives.latency_threshold_ms
@@ -111,9 +118,9 @@ class Canary:
         queries = tuple(query for one in traces for query in one.queries)
         counted = [one for one in traces if isinstance(one, Trace)]
         if len(counted) < len(arms):
-            return Counted(gaps=tuple(one for one in traces if isinstance(one, Gap)), queries=queries)
+            return Gathered(gaps=tuple(one for one in traces if isinstance(one, Gap)), queries=queries)
         if not stretches:
-            return Counted(gaps=_untimed(counted), queries=queries)
+            return Gathered(gaps=_untimed(counted), queries=queries)
         looks = counting.looks(
             stretches,
             counted[0],
@@ -122,16 +129,26 @@ class Canary:
             threshold_ms=threshold_ms,
             edges_ms=next((look.edges_ms for look in reversed(earlier) if look.edges_ms), {}),
         )
-        return Counted(looks=tuple(looks), gaps=_untimed(counted), queries=queries)
+        return self._with_business(question, earlier, looks, _untimed(counted), queries)
+
+    def _with_business(
+        self,
+        question: Question,
+        earlier: Sequence[Look],
+        looks: Sequence[Look],
+        gaps: tuple[Gap, ...],
+        queries: tuple[Query, ...],
+    ) -> Gathered:
+        settings = self._settings
+        looks, missing = signals.add_signals(self._metrics, question, settings.signals, looks)
+        if settings.labels:
+            looks, unlabelled = signals.add_labels(self._artifacts, question, settings.labels, earlier, looks)
+            missing = [*missing, *unlabelled]
+        return Gathered(looks=tuple(looks), gaps=(*gaps, *missing), queries=queries)
 
 
 def _untimed(traces: Iterable[Trace]) -> tuple[Gap, ...]:
     return tuple(one.untimed for one in traces if one.untimed)
-
-
-def harms(settings: CanarySettings) -> tuple[Harm, ...]:
-    """What a gate with these settings looks for."""
-    return (ERRORS, SLOW, TAIL, BODY)
 
 
 def budgets(objectives: Objectives) -> dict[str, float]:
@@ -163,7 +180,7 @@ def speak(
     """What all looks say, and what could not be counted: one finding of many."""
     from gates.canary.judging import judge
 
-    judgement = judge(looks, harms(settings), settings, budgets=budgets, share_percent=share_percent)
+    judgement = judge(looks, settings.harms, settings, budgets=budgets, share_percent=share_percent)
     findings = [*_gap_findings(gaps), *judgement.findings]
     worst = max(findings, key=lambda finding: finding.status)
     return Spoken(
@@ -182,7 +199,7 @@ def _gap_findings(gaps: Iterable[Gap]) -> Iterator[Finding]:
 
 
 def _facts(
-    settings: CanarySettings, allowed: Mapping[str, float], share: int, now: Counted
+    settings: CanarySettings, allowed: Mapping[str, float], share: int, now: Gathered
 ) -> dict[str, Any]:
     """Everything that is needed to judge again, but for the looks of earlier verdicts."""
     return {
@@ -197,20 +214,28 @@ def _facts(
 def measurements(judgement: Judgement, settings: CanarySettings) -> Iterator[Measurement]:
     """The evidence, and of each metric both shares and the ratios that are not ruled out."""
     yield Measurement(name="evidence_of_harm", value=judgement.evidence, threshold=1.0 / settings.alpha)
+    told: set[str] = set()
     for one in judgement.metrics:
-        name, counts = one.harm.name, (one.candidate, one.stable)
-        for arm, counted in zip(("candidate", "stable"), counts, strict=True):
-            share = 100 * counted.share if counted.of else None
-            yield Measurement(name=f"{name}_share", value=share, unit="percent", arm=arm, samples=counted.of)  # type: ignore[arg-type]
-        ratio = one.candidate.share / one.stable.share if one.stable.bad else None
+        if one.harm.reads not in told:
+            told.add(one.harm.reads)
+            yield _share(one.harm.reads, "candidate", one.candidate)
+            yield _share(one.harm.reads, "stable", one.stable)
+        low, high, tolerated = one.ruled.low, one.ruled.high, one.tolerated
+        if one.harm.fewer:
+            low, high, tolerated = high and 1 / high, low and 1 / low, 1 / tolerated
         yield Measurement(
-            name=f"{name}_ratio",
-            value=ratio,
+            name=f"{one.harm.name}_ratio",
+            value=one.candidate.share / one.stable.share if one.stable.bad else None,
             samples=one.candidate.bad + one.stable.bad,
-            low=one.ruled.low,
-            high=one.ruled.high,
-            threshold=one.tolerated,
+            low=low,
+            high=high,
+            threshold=tolerated,
         )
+
+
+def _share(name: str, arm: ArmName, counted: Counted) -> Measurement:
+    share = 100 * counted.share if counted.of else None
+    return Measurement(name=f"{name}_share", value=share, unit="percent", arm=arm, samples=counted.of)
 
 
 def _refuse(question: Question, status: Status, reason: str, sentence: str) -> Verdict:

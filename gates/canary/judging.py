@@ -194,14 +194,25 @@ class Weighed:
     """One metric of a judgement."""
 
     harm: Harm
-    candidate: Counted
-    stable: Counted
-    """Over all looks that compare the two."""
+    suspected: Counted
+    other: Counted
+    """Over all looks that compare the two: the candidate and the stable arm, or the other way round where
+    fewer are worse."""
     tolerated: float
     evidence: float
     alone_evidence: float
     ruled: Ruled
     """The ratios that the looks do not rule out."""
+
+    @property
+    def candidate(self) -> Counted:
+        """Of the candidate, whichever is suspected."""
+        return self.other if self.harm.fewer else self.suspected
+
+    @property
+    def stable(self) -> Counted:
+        """Of the stable arm."""
+        return self.suspected if self.harm.fewer else self.other
 
     def __str__(self) -> str:
         one, two = self.candidate, self.stable
@@ -216,6 +227,8 @@ class Weighed:
         """The largest harm that is not excluded, in words."""
         if self.ruled.high is None:
             return "no harm is ruled out yet"
+        if self.harm.fewer:
+            return f"less than {1 / self.ruled.high:.2g} times the stable's share is ruled out"
         return f"more than {self.ruled.high:.2g} times the stable's share is ruled out"
 
 
@@ -272,14 +285,20 @@ _NO_COUNTS = Counted(0, 0)
 
 
 def _counts(look: Look, harms: Sequence[Harm]) -> Counts:
-    candidate = [look.candidate.get(harm.name, _NO_COUNTS) for harm in harms]
-    stable = [look.stable.get(harm.name, _NO_COUNTS) for harm in harms]
+    candidate, stable = zip(*(_arms(look, harm) for harm in harms), strict=True)
     return Counts(
         np.array([float(one.bad) for one in candidate]),
         np.array([float(one.of) for one in candidate]),
         np.array([float(one.bad) for one in stable]),
         np.array([float(one.of) for one in stable]),
     )
+
+
+def _arms(look: Look, harm: Harm) -> tuple[Counted, Counted]:
+    """The arm that is suspected, and the one it is held against."""
+    candidate = look.candidate.get(harm.reads, _NO_COUNTS)
+    stable = look.stable.get(harm.reads, _NO_COUNTS)
+    return (stable, candidate) if harm.fewer else (candidate, stable)
 
 
 def _weighed(
@@ -291,13 +310,12 @@ def _weighed(
         compared = [
             look
             for look in looks
-            if (0 < look.share_percent < 100 or harm.delayed)
-            and look.candidate.get(harm.name, _NO_COUNTS).of
-            and look.stable.get(harm.name, _NO_COUNTS).of
+            if (0 < look.share_percent < 100 or harm.delayed) and all(arm.of for arm in _arms(look, harm))
         ]
+        suspected, other = ([_arms(look, harm)[arm] for look in compared] for arm in (0, 1))
         ruled = rule_out(
-            [look.candidate[harm.name] for look in compared],
-            [look.stable[harm.name] for look in compared],
+            suspected,
+            other,
             [look.minutes for look in compared],
             spread=settings.spread(harm),
             memory_minutes=settings.memory_minutes,
@@ -305,8 +323,8 @@ def _weighed(
         )
         weighed = Weighed(
             harm=harm,
-            candidate=_sum(look.candidate[harm.name] for look in compared),
-            stable=_sum(look.stable[harm.name] for look in compared),
+            suspected=_sum(suspected),
+            other=_sum(other),
             tolerated=settings.tolerated(harm),
             evidence=float(evidence[place]),
             alone_evidence=float(alone[place]),
@@ -366,7 +384,8 @@ def _harm_shown(
         ceiling = float(_ceilings(board, progress)[board.harms.index(worst.harm)])
         alone = f"{worst.harm.words} alone at 100 % are shown to be above {100 * ceiling:.2g} %"
         return Finding(Status.FAIL, "worse_than_before", alone)
-    sentence = f"shown to be more than {worst.tolerated:g} times as frequent as at the stable: {worst}"
+    times = f"less than 1/{worst.tolerated:g}" if worst.harm.fewer else f"more than {worst.tolerated:g} times"
+    sentence = f"shown to be {times} as frequent as at the stable: {worst}"
     return Finding(Status.FAIL, "worse_than_stable", sentence)
 
 

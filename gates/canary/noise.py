@@ -56,7 +56,7 @@ def calibrate(rollouts: Sequence[Sequence[Look]], harms: Sequence[Harm]) -> Cali
     """
     counted: dict[Harm, list[_Excess]] = {}
     for harm in harms:
-        found = [excess for looks in rollouts if (excess := _excess(looks, harm.name))]
+        found = [excess for looks in rollouts if (excess := _excess(looks, harm.reads))]
         if len(found) >= FEWEST_ROLLOUTS:
             counted[harm] = found
     if not counted:
@@ -66,7 +66,7 @@ def calibrate(rollouts: Sequence[Sequence[Look]], harms: Sequence[Harm]) -> Cali
     distance = np.abs(np.log(np.array(MEMORIES_MINUTES)[possible] / CanarySettings().memory_minutes))
     place = int(possible[distance.argmin()])
     return Calibrated(
-        noise={harm.name: round(_spread(found, place, harm.spread), 4) for harm, found in counted.items()},
+        noise={harm.reads: round(_spread(found, place, harm.spread), 4) for harm, found in counted.items()},
         memory_minutes=MEMORIES_MINUTES[place],
         rollouts=len(rollouts),
     )

@@ -6,7 +6,8 @@ One module per kind of command: ``writing`` (init, lint, plan, digest) works on 
 calls, ``people`` (hold, resume, abort) writes down what a person says, ``looking`` (status, history, why)
 answers, ``proving`` (evidence) packs and checks,
 ``sweeping`` (sweep) looks after promotions that Argo drives, ``doctor`` asks the outside systems how they
-are, ``judging`` (judge) judges canaries again, ``workflowing`` (workflow) works on Argo's templates, ``rehearsing`` (rehearse) brings its own world.
+are, ``judging`` (judge) judges canaries again, ``workflowing`` (workflow) works on Argo's templates,
+``rehearsing`` (rehearse) brings its own world.
 
 A command's module is imported when the command runs, so that ``--help`` loads no library but click.
 """

@@ -14,6 +14,7 @@ from pipelines.cli.session import Session, common, mistake, passing
 if TYPE_CHECKING:
     from gates.canary import CanarySettings
     from gates.canary.planning import Sight
+    from gates.canary.settings import Harm
     from gates.contract import Question, Verdict
     from pipelines.spec.types import Release, Tier
     from pipelines.strategy import Plan
@@ -215,14 +216,14 @@ def calibrate(session: Session, journals: tuple[Path, ...], url: str | None, **t
     arm are dealt out to two halves instead, between --from and --to. What is printed goes into the settings
     of the canary gate.
     """
-    from gates.canary.gate import harms
     from gates.canary.noise import FEWEST_ROLLOUTS, calibrate
-    from gates.canary.settings import CanarySettings
+    from gates.canary.settings import SYSTEM
 
-    rollouts = [_split_looks(journal) for journal in journals]
+    verdicts = [_verdicts(journal) for journal in journals]
+    rollouts = [_split_looks(several) for several in verdicts]
     if url is not None:
         rollouts += _halves(url, told)
-    found = calibrate([looks for looks in rollouts if looks], harms(CanarySettings()))
+    found = calibrate([looks for looks in rollouts if looks], _harms(verdicts) or SYSTEM)
     if found is None:
         fewest = f"at least {FEWEST_ROLLOUTS} rollouts (or hours of --prometheus) are needed"
         raise mistake("JOURNALS", f"{len(rollouts)} rollouts tell too little: {fewest}", "add more")
@@ -236,10 +237,23 @@ def calibrate(session: Session, journals: tuple[Path, ...], url: str | None, **t
     return 0
 
 
-def _split_looks(journal: Path) -> list[Any]:
+def _harms(journals: Sequence[Sequence[Verdict]]) -> tuple[Harm, ...]:
+    """Everything that was looked for in the newest of the journals' verdicts."""
+    from gates.canary.settings import settings_from_data
+
+    facts: list[Any] = [one.evidence.facts.get("judged_by") for several in journals for one in several]
+    newest = next((fact for fact in reversed(facts) if fact), None)
+    return (
+        tuple(harm for harm in settings_from_data(newest["settings"]).harms if not harm.fewer)
+        if newest
+        else ()
+    )
+
+
+def _split_looks(verdicts: Sequence[Verdict]) -> list[Any]:
     from gates.canary.looks import from_data
 
-    found = [from_data(look) for one in _verdicts(journal) for look in _looks(one)]
+    found = [from_data(look) for one in verdicts for look in _looks(one)]
     return [look for look in found if 0 < look.share_percent < 100]
 
 
@@ -293,7 +307,6 @@ def foresight(made: Plan, release: Release, tier: Tier) -> list[str]:
 
 
 def _sights(watches: Sequence[Any], release: Release, settings: CanarySettings) -> list[Sight]:
-    from gates.canary.gate import harms
     from gates.canary.planning import foresee
 
     slo = release.slo
@@ -303,7 +316,7 @@ def _sights(watches: Sequence[Any], release: Release, settings: CanarySettings) 
         rps=slo.peak_rps,
         usual={name: USUAL_PART_OF_BUDGET * percent / 100 for name, percent in budgets.items()},
         times=TIMES,
-        harms=harms(settings),
+        harms=settings.harms,
         settings=settings,
     )
 
