@@ -60,10 +60,14 @@ class Assignment:
     """What main says now; may raise CouldNotTell or InvalidInput, and then nothing rises."""
 
 
-def next_move(assignment: Assignment, state: State) -> Move:
-    """Decide. The freezes are read where something is about to rise, and nowhere else."""
+def next_move(assignment: Assignment, state: State, now: datetime | None = None) -> Move:
+    """Decide. The freezes are read where something is about to rise, and nowhere else.
+
+    ``now`` is the present unless given: whoever makes several looks decides after each as of their beginning,
+    so that what was just looked at is not due again because the other looks took long.
+    """
     freezes = _freezes(assignment, state) if rises(state, current(state)) else ()
-    return decide(state, freezes, assignment.world.clock.now())
+    return decide(state, freezes, now or assignment.world.clock.now())
 
 
 def _freezes(assignment: Assignment, state: State) -> tuple[Freeze, ...]:
@@ -247,13 +251,14 @@ def _no_such_promotion(assignment: Assignment) -> Refused:
 
 def _look_first(assignment: Assignment, state: State, name: str) -> tuple[State, Move]:
     """Perform the looks that come before a stage, and only these; the move that is left then."""
-    move = next_move(assignment, state)
+    began = assignment.world.clock.now()
+    move = next_move(assignment, state, began)
     for _ in range(len(state.plan.stages)):
         if move.stage == name or not _only_looks(state, move):
             break
         perform(assignment, state, state.plan.stage(move.stage))
         state = assignment.recorder.known or state
-        move = next_move(assignment, state)
+        move = next_move(assignment, state, began)
     return state, move
 
 

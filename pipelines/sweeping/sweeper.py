@@ -245,8 +245,9 @@ def settle(assignment: Assignment, looked: dict[str, NotYet | None]) -> tuple[St
     """
     state = assignment.recorder.read()
     assert state is not None  # noqa: S101 - it was read before
+    began = assignment.world.clock.now()
     while True:
-        move = next_move(assignment, state)
+        move = next_move(assignment, state, began)
         if move.kind != "advance":
             return state, move
         stage = state.plan.stage(move.stage)
