@@ -206,9 +206,9 @@ class Harbour:
             found = self.argo().look(workflow)
             return found.promotion if found is not None else ""
 
-        return wait_until(f"{workflow} begins a promotion", said, seconds=300, every_seconds=2)
+        return wait_until(f"{workflow} begins a promotion", said, seconds=900, every_seconds=2)
 
-    def over(self, workflow: str, *, seconds: float = 600) -> Workflow:
+    def over(self, workflow: str, *, seconds: float = 1200) -> Workflow:
         """A workflow, once it has ended."""
 
         def seen() -> Workflow | None:
@@ -252,7 +252,7 @@ class Harbour:
             pace=Pace(apart_seconds=0.0, attempts=50),
         )
 
-    def until(self, what: str, look: Callable[[], Any], *, seconds: float = 600) -> Any:
+    def until(self, what: str, look: Callable[[], Any], *, seconds: float = 1800) -> Any:
         """Sweep again and again until something is so; what was seen then."""
         sweeper = self.sweeper()
 
@@ -265,7 +265,7 @@ class Harbour:
 
         return wait_until(what, seen, seconds=seconds, every_seconds=1)
 
-    def comes_to(self, promotion: str, task: str, *, seconds: float = 600) -> tuple[Workflow, WorkflowNode]:
+    def comes_to(self, promotion: str, task: str, *, seconds: float = 1800) -> tuple[Workflow, WorkflowNode]:
         """A promotion's workflow and its node, once it waits there."""
         found: tuple[Workflow, WorkflowNode] = self.until(
             f"{promotion} waits at {task}", lambda: self.waiting(promotion, task), seconds=seconds
@@ -284,7 +284,7 @@ class Harbour:
         assert found is not None
         return found
 
-    def ended(self, promotion: str, *, seconds: float = 900) -> State:
+    def ended(self, promotion: str, *, seconds: float = 1800) -> State:
         """A promotion that is over."""
         self.until(f"{promotion} ends", lambda: self.state(promotion).ended, seconds=seconds)
         return self.state(promotion)

@@ -102,7 +102,7 @@ def _pod_deleted(port: Harbour, workflow: str) -> None:
                 return str(pod["metadata"]["name"])
         return ""
 
-    name = wait_until("a step's pod runs", running, seconds=300, every_seconds=0.5)
+    name = wait_until("a step's pod runs", running, seconds=900, every_seconds=0.5)
     port.kubectl("delete", "pod", name, "--grace-period=0", "--force")
 
     def asked_again() -> bool:
@@ -112,7 +112,7 @@ def _pod_deleted(port: Harbour, workflow: str) -> None:
         tries = [node for node in found.nodes if node.task.endswith("(0)") and node.phase == "Error"]
         return any(node.task == f"{tries[0].task[:-3]}(1)" for node in found.nodes) if tries else False
 
-    wait_until("its step is asked again", asked_again, seconds=300, every_seconds=1)
+    wait_until("its step is asked again", asked_again, seconds=900, every_seconds=1)
 
 
 def _another(port: Harbour, promotion: str, lost: Workflow, task: str) -> Workflow:
