@@ -9,10 +9,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.bench.judge import plots, tables
+from gates.canary import CanarySettings
+from tests.bench.judge import plots, tables, wire
 from tests.bench.judge.book import Book, read
 from tests.bench.judge.rules import calibrated
 from tests.bench.judge.tables import Cell
@@ -24,6 +26,12 @@ median minute, requests that the candidate served as percent of those of a whole
 the rollouts that were held at a share longer than planned. By the end includes what 100 % showed."""
 
 
+WIRE_LEGEND = """Streams of the fraud table (seventy requests a second, 15-minute steps, realistic noise) as
+counters of processes that start again now and then, scraped every 15 seconds of their time, read with the real
+client, judged by the gate as it is asked in production; beside it the same judge on the counts as they were.
+Errors and latencies alone are looked for; shares rise as planned. A look waits for one more scrape."""
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run what is asked for; 1 when a cell of the bar is missed."""
     book = read()
@@ -31,8 +39,13 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--table", action="append", choices=list(book.tables), help="only these")
     parser.add_argument("--runs", type=int, help="at most so many per cell, for a quick look")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder for tables, figures and pictures")
+    parser.add_argument(
+        "--wire", type=int, metavar="N", help="instead: N rollouts each through a real Prometheus"
+    )
     asked = parser.parse_args(arguments)
     asked.out.mkdir(parents=True, exist_ok=True)
+    if asked.wire:
+        return through_prometheus(book, asked.wire, asked.out)
     found: list[Cell] = []
     text = [f"# Canary judges compared\n\n{LEGEND}\n"]
     print(LEGEND)
@@ -51,6 +64,26 @@ def main(arguments: Sequence[str]) -> int:
     lines = (json.dumps(one.to_data(), sort_keys=True) for one in found)
     (asked.out / "figures.jsonl").write_text("".join(f"{line}\n" for line in lines), "utf-8")
     return 0 if all(met for _, _, met in tables.verdicts(book, found)) else 1
+
+
+WIRED = ("clean", "warm-up", "err1.0", "err0.3", "p99x1.25", "leak")
+SPEED = 30.0
+"""A scrape every half second is one every 15 seconds of the streams."""
+
+
+def through_prometheus(book: Book, runs: int, out: Path) -> int:
+    """Tier two: some of the fraud table's streams, scraped, queried and judged as in production."""
+    found = calibrated(book, "fraud", book.tables["fraud"].noise)
+    system = {
+        name: spread for name, spread in found.noise.items() if name in ("errors", "slow", "tail", "body")
+    }
+    settings = CanarySettings(noise=system, memory_minutes=found.memory_minutes)
+    with tempfile.TemporaryDirectory(prefix="lockgate-bench-") as folder:
+        pairs = wire.compare(book, WIRED, settings, Path(folder), runs=runs, speed=SPEED)
+    text = f"# Through a real Prometheus\n\n{WIRE_LEGEND}\n\n{wire.markdown(pairs)}"
+    print(text)
+    (out / "prometheus.md").write_text(text, "utf-8")
+    return 0
 
 
 def title(book: Book, name: str) -> str:
