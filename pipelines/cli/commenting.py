@@ -27,7 +27,7 @@ class Checked:
 @command()
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 def comment(session: Session, file: Path) -> None:
-    """Write or rewrite one comment: what a pull request leads to.
+    """Post a plan on its pull request, from a job of GitHub Actions.
 
     FILE is what `lockgate plan --changed COMMIT --json` printed in the run that a workflow_run event tells
     of. It may say anything, so every word of it is shown as data; the pull request is the one whose head
