@@ -27,7 +27,7 @@ the rollouts that were held at a share longer than planned. By the end includes 
 
 
 WIRE_LEGEND = """Streams of the fraud table (seventy requests a second, 15-minute steps, realistic noise) as
-counters of processes that start again now and then, scraped every 15 seconds of their time, read with the real
+counters of processes that start again now and then, scraped every 15 seconds of their time, read by our
 client, judged by the gate as it is asked in production; beside it the same judge on the counts as they were.
 Errors and latencies alone are looked for; shares rise as planned. A look waits for one more scrape."""
 
