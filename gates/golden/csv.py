@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 _ONE = r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _NUMBER = re.compile(_ONE)
-_NUMBERS = re.compile(f"(?:{_ONE},)*+{_ONE}")
-"""All cells of a column at once; ``*+`` keeps nothing to go back to, so memory stays small."""
+_NUMERIC = re.compile(r"[0-9eE+.,-]*")
+"""A column, joined. Of these characters ``float`` reads only decimal numbers: no ``nan``, no ``1_0``."""
 
 
 class CsvTable:
@@ -91,7 +91,7 @@ class CsvTable:
 def _numbers(cells: Sequence[str], first: int) -> NDArray[np.float64]:
     import numpy as np
 
-    if _NUMBERS.fullmatch(",".join(cells)):
+    if _NUMERIC.fullmatch(",".join(cells)):
         values = np.array([_float(cell) for cell in cells])
         if np.isfinite(values).all():
             return values

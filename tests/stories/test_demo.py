@@ -154,7 +154,7 @@ def _anonymous(line: str) -> str:
         (r"\b[0-9a-f]{12}\b", "<commit>"),
         (r"\d+ min \d+ s|\d+ min", "<time>"),
         (r"[0-9]+(\.[0-9]+)? s\b", "<time>"),
-        (r"(?<![v0-9.])[0-9]++(?:[.,:][0-9]+)*+(?! %:)", "#"),  # a version and a share stay
+        (r"(?<![v0-9.])[0-9]+(?:[.,:][0-9]+)*(?![0-9]|[.,:][0-9]| %:)", "#"),  # a version and a share stay
         (r"\s+", " "),
     ):
         line = re.sub(pattern, name, line)
