@@ -23,6 +23,7 @@ import pytest
 import yaml
 
 from gates.contract import Status
+from gates.signature import artifact_digest
 from pipelines.clients.git import GitJournals, GitRepository
 from pipelines.journal import events as e
 from pipelines.journal.lines import Line, decode, encode
@@ -163,6 +164,15 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
     folder = tmp_path_factory.mktemp("office")
     with running(folder / "forge") as forge:
         yield Office(forge.git_url, forge.api_url, clone(forge, folder / "people"), folder / "state")
+
+
+@pytest.fixture
+def vouched(tmp_path: Path) -> tuple[str, ...]:
+    """v38 as words of the command line, with bytes that are what its digest says."""
+    home = tmp_path / "fraud-scorer" / "v38"
+    home.mkdir(parents=True)
+    (home / "model.json").write_text("{}", "utf-8")
+    return ("v38", "--uri", home.as_uri(), "--digest", artifact_digest(home))
 
 
 ENDED = e.Ended(outcome="promoted", sentence="v38 serves 100 %")
@@ -422,10 +432,10 @@ def test_a_journal_that_was_changed_is_named_and_hides_no_other(office: Office, 
 # --------------------------------------------------------------------- step, retry
 
 
-def test_a_step_answers_by_its_exit_code(office: Office) -> None:
+def test_a_step_answers_by_its_exit_code(office: Office, vouched: tuple[str, ...]) -> None:
     """Done 0, too early 75, an outage 5, gone back 4: what a workflow's retry rule reads."""
     office.model("stepped")
-    promotion = office("promote", "stepped", *SPELLED, *DETACHED).out.splitlines()[0]
+    promotion = office("promote", "stepped", *vouched, *DETACHED).out.splitlines()[0]
 
     def step(name: str) -> tuple[int, str]:
         ran = office("step", name, "--promotion", promotion, "--json")
@@ -442,10 +452,12 @@ def test_a_step_answers_by_its_exit_code(office: Office) -> None:
     assert "ended it" in office("status", promotion).out
 
 
-def test_a_step_that_could_not_tell_has_an_exit_code_of_its_own(office: Office) -> None:
+def test_a_step_that_could_not_tell_has_an_exit_code_of_its_own(
+    office: Office, vouched: tuple[str, ...]
+) -> None:
     """Argo CD is not there: that is neither a no nor simply too early."""
     office.model("unheard")
-    promotion = office("promote", "unheard", *SPELLED, *DETACHED).out.splitlines()[0]
+    promotion = office("promote", "unheard", *vouched, *DETACHED).out.splitlines()[0]
     assert office("step", "propose", "--promotion", promotion).code == 0
     ran = office("step", "preview", "--promotion", promotion)
 
@@ -477,10 +489,10 @@ def test_retry_drives_an_open_promotion_to_its_end(office: Office) -> None:
     assert f"lockgate evidence {promotion}" in ran.out
 
 
-def test_an_interrupted_drive_says_how_to_go_on(office: Office) -> None:
+def test_an_interrupted_drive_says_how_to_go_on(office: Office, vouched: tuple[str, ...]) -> None:
     """Ctrl-C loses nothing: exit code 130, and the command that continues."""
     office.model("interrupted")
-    promotion = office("promote", "interrupted", *SPELLED, *DETACHED).out.splitlines()[0]
+    promotion = office("promote", "interrupted", *vouched, *DETACHED).out.splitlines()[0]
     code = "from pipelines.cli import main; main()"
     environment = {**os.environ, **office.shell.environment, "PYTHONUNBUFFERED": "1"}
     driver = subprocess.Popen(
