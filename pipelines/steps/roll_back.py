@@ -49,11 +49,14 @@ def _outcome(context: Context) -> Ending:
 
 
 def _reached_main(context: Context) -> bool:
-    """Whether main holds the candidate, as main says: merged by us, or by somebody while we did not look."""
+    """Whether main holds this promotion's manifests: merged by us, or by somebody while we did not look.
+
+    Its id tells, and not the candidate's digest: another promotion may have brought the same version.
+    """
     if context.state.merged is not None or context.state.commits or context.state.zero_commit:
         return True
     held = manifests(context, context.state.started.environment, "main")
-    if not any(context.candidate.digest in text for text in held.values()):
+    if not any(context.state.promotion in text for text in held.values()):
         return False
     _name_who_merged(context)
     return True

@@ -9,6 +9,7 @@ from __future__ import annotations
 import pytest
 
 from pipelines.journal.state import State
+from pipelines.rehearsal.training import MODEL
 from tests.stories.telling import Story, Told, before, waits
 from tests.stories.town import MANIFESTS, PULLS
 
@@ -67,10 +68,13 @@ def test_merged_by_hand_before_the_gates_said_no_is_taken_back(story: Story) -> 
     """Merged without asking, then refused by a gate: nothing was live, and nothing becomes it."""
     town = story.town
     candidate = town.version()
-    told = story.promote(candidate.model_copy(update={"digest": f"sha256:{'0' * 64}"}))
-    told.when(
-        before("judge"), lambda state: town.forge_as("oscar", "PUT", f"{PULLS}/{number(state)}/merge", {})
-    )
+    told = story.promote(candidate)
+
+    def merge_and_change_bytes(state: State) -> None:
+        town.forge_as("oscar", "PUT", f"{PULLS}/{number(state)}/merge", {})
+        (town.folder / "artifacts" / MODEL / candidate.label / "added.txt").write_text("later", "utf-8")
+
+    told.when(before("judge"), merge_and_change_bytes)
     state = told.drive()
     assert state.ended is not None
     assert state.rollback is not None
