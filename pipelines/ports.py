@@ -9,7 +9,7 @@ that raised it may or may not have happened: the caller looks again before it wr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
@@ -34,6 +34,7 @@ __all__ = [
     "Finding",
     "Forge",
     "Inference",
+    "JournalBook",
     "JournalStore",
     "Merge",
     "Metrics",
@@ -135,6 +136,23 @@ class JournalStore(Protocol):
 
         Raises:
             JournalMoved: the stored text is no longer ``expected``; nothing was written.
+        """
+        ...
+
+
+class JournalBook(JournalStore, Protocol):
+    """The same, with room for a new journal."""
+
+    def begin(self, promotion: str, lines: str, *, beside: Collection[str]) -> None:
+        """Write a journal's first lines, unless another of its model and environment was begun meanwhile.
+
+        Args:
+            promotion: its id.
+            lines: whole lines.
+            beside: the ids of all journals that the writer knows of.
+
+        Raises:
+            JournalMoved: there is one that the writer does not know of; nothing was written.
         """
         ...
 

@@ -7,7 +7,9 @@ Left out: what the steps answer (test_cli_shared, test_engine_tasks).
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,9 +24,11 @@ from pipelines.errors import InvalidInput
 from pipelines.journal import events as e
 from pipelines.journal.lines import Line, decode
 from pipelines.rehearsal import settings
+from pipelines.rehearsal.forge import Forge
 from pipelines.render import Serves, render
 from pipelines.spec.read import read_platform, read_release
 from pipelines.steps.recorder import Recorder
+from pipelines.steps.start import Wish, start
 from pipelines.wiring import SystemClock
 from tests.commands import Ran, Shell
 from tests.examples import version
@@ -123,8 +127,9 @@ def test_an_emergency_is_told_to_approvers() -> None:
 class Desk:
     """A repository on a forge, and the command as a pod of a workflow runs it."""
 
-    def __init__(self, url: str, api: str, repository: GitRepository, folder: Path) -> None:
+    def __init__(self, forge: Forge, repository: GitRepository, folder: Path) -> None:
         self.repository, self.journals, self.folder = repository, GitJournals(repository), folder
+        self.forge, url, api = forge, forge.git_url, forge.api_url
         document = yaml.safe_load(
             settings.platform(
                 forge_api=api, git_url=url, repository=REPOSITORY, desk=NOWHERE, argocd=NOWHERE,
@@ -150,6 +155,10 @@ class Desk:
             }
         )
         self.commit({"platform.yaml": self.platform})
+
+    def elsewhere(self, folder: Path) -> GitRepository:
+        """The same repository as another machine sees it."""
+        return clone(self.forge, folder)
 
     def commit(self, files: dict[str, str | None]) -> None:
         """Somebody writes files on main."""
@@ -203,7 +212,7 @@ class Desk:
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     folder = tmp_path_factory.mktemp("desk")
     with running(folder / "forge") as forge:
-        yield Desk(forge.git_url, forge.api_url, clone(forge, folder / "people"), folder / "state")
+        yield Desk(forge, clone(forge, folder / "people"), folder / "state")
 
 
 def files(folder: Path) -> dict[str, str]:
@@ -245,6 +254,25 @@ def test_the_first_task_run_twice_begins_once(desk: Desk) -> None:
     assert len(desk.events(promotion)) == 2
     assert desk.begun("twice", workflow="wf-2") == promotion
     assert [getattr(one, "workflow", "") for one in desk.events(promotion)[1:]] == ["wf-1", "wf-2"]
+
+
+def test_asked_from_many_places_at_the_same_instant_one_promotion_is_begun(
+    desk: Desk, tmp_path: Path
+) -> None:
+    """As by the form, an event and the schedule at once: all but one find it."""
+    desk.model("raced")
+    wish = Wish(model="raced", environment="prod", version=None, requested_by="dana", reason="recall")
+    places = [desk.elsewhere(tmp_path / str(n)) for n in range(8)]
+    gate = threading.Barrier(len(places))
+
+    def ask(place: GitRepository) -> object:
+        gate.wait(30)
+        return start(wish, place, GitJournals(place), SystemClock())
+
+    with ThreadPoolExecutor(len(places)) as pool:
+        begun = set(pool.map(ask, places))
+    assert begun == {one for one in desk.journals.promotions() if one.startswith("raced-")}
+    assert len(begun) == 1
 
 
 def test_a_promotion_is_taken_up_again_by_its_id(desk: Desk) -> None:

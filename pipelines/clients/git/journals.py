@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections.abc import Collection
 
 from pipelines.clients.git.command import SYSTEM, checked_branch, checked_path
 from pipelines.clients.git.messages import message
@@ -62,6 +63,25 @@ class GitJournals:
         Raises:
             JournalMoved: the stored text is no longer ``expected``; nothing was written.
         """
+        self._add(promotion, lines, expected)
+
+    def begin(self, promotion: str, lines: str, *, beside: Collection[str]) -> None:
+        """Write the first lines of a new journal, unless somebody began another of its kind meanwhile.
+
+        Its kind is what its id says before the time: of one model and environment. Git takes one commit after
+        the other, so that of those who begin at the same instant, none knowing of another, one succeeds.
+
+        Args:
+            promotion: its id.
+            lines: whole lines.
+            beside: the ids of all journals that the writer knows of.
+
+        Raises:
+            JournalMoved: there is another, or this one; nothing was written.
+        """
+        self._add(promotion, lines, "", beside)
+
+    def _add(self, promotion: str, lines: str, expected: str, beside: Collection[str] | None = None) -> None:
         _checked(promotion)
         if not lines.endswith("\n") or (expected and not expected.endswith("\n")):
             raise ValueError("a journal is made of whole lines")
@@ -72,7 +92,7 @@ class GitJournals:
             path, stored = self._stored(tip, promotion) if tip else ("", "")
             if tip and stored == expected + lines:
                 return tip
-            if stored != expected:
+            if stored != expected or (tip and beside is not None and self._kin(tip, promotion) - {*beside}):
                 raise JournalMoved(promotion)
             target = path or checked_path(f"{_folder(promotion, lines)}/{promotion}{_SUFFIX}")
             made = self._repository.objects.draft(tip, tip, {target: expected + lines}, text)
@@ -81,6 +101,11 @@ class GitJournals:
             return made
 
         self._repository.land(self._branch, plan)
+
+    def _kin(self, tip: str, promotion: str) -> set[str]:
+        """The journals at a commit that are of the same kind."""
+        names = {_name(path) for path in self._repository.objects.blobs(tip, "", ending=_SUFFIX)}
+        return {name for name in names if _kind(name) == _kind(promotion)}
 
     def _texts(self) -> dict[str, str]:
         found = self._repository.look(
@@ -108,6 +133,10 @@ def _decoded(data: bytes) -> str:
 
 def _name(path: str) -> str:
     return path.rpartition("/")[2].removesuffix(_SUFFIX)
+
+
+def _kind(promotion: str) -> str:
+    return _TIME.split(promotion)[0]
 
 
 def _age(promotion: str) -> tuple[str, str]:

@@ -107,6 +107,42 @@ def test_of_two_writers_of_one_journal_exactly_one_wins(forge: Forge, tmp_path: 
         assert stores[turn % 2].read(PROMOTION) == text
 
 
+def test_of_many_who_begin_at_the_same_instant_exactly_one_does(forge: Forge, tmp_path: Path) -> None:
+    """None knew of another; those who lost are told, and find the one that is there."""
+    stores = [GitJournals(clone(forge, tmp_path / f"j{n}")) for n in range(6)]
+    gate = threading.Barrier(len(stores))
+
+    def begin(n: int) -> bool:
+        known = stores[n].promotions()
+        gate.wait(30)
+        try:
+            stores[n].begin(f"m-prod-20260101T00000{n}Z-{n:04x}", line(1, "m"), beside=known)
+        except JournalMoved:
+            return False
+        return True
+
+    with ThreadPoolExecutor(len(stores)) as pool:
+        won = list(pool.map(begin, range(len(stores))))
+    assert sum(won) == 1
+    n = won.index(True)
+    assert {store.promotions() for store in stores} == {(f"m-prod-20260101T00000{n}Z-{n:04x}",)}
+
+
+def test_a_journal_is_begun_beside_those_that_are_known_and_those_of_other_kinds(
+    journals: GitJournals, other: GitRepository
+) -> None:
+    """Of another model, of another environment; one of its own kind that is not known stops it."""
+    kin, own = PROMOTION.replace("7f3a", "0001"), PROMOTION
+    for one in (PROMOTION.replace("prod", "staging"), PROMOTION.replace("scorer", "scorer-2"), kin):
+        GitJournals(other).append(one, line(1), expected="")
+    with pytest.raises(JournalMoved):
+        journals.begin(own, line(1), beside=())
+    journals.begin(own, line(1), beside=(kin,))
+    with pytest.raises(JournalMoved):
+        journals.begin(own, line(2), beside=(kin, own))
+    assert journals.read(own) == line(1)
+
+
 def test_journals_of_other_promotions_do_not_disturb(forge: Forge, tmp_path: Path) -> None:
     """Four promotions append at once; each wins, since nobody wrote to its file."""
     stores = [GitJournals(clone(forge, tmp_path / f"j{n}")) for n in range(4)]
