@@ -220,6 +220,16 @@ def prometheus(folder: Path, series: Iterable[Series]) -> Iterator[str]:
         server.wait(timeout=20)
 
 
+def promtool(*arguments: str, folder: Path) -> str:
+    """What promtool says, from a folder; fails with its words."""
+    path = find("promtool")
+    if path is None:
+        pytest.skip("promtool is neither beside this Python nor on PATH; `make test` installs it")
+    ran = subprocess.run([path, *arguments], cwd=folder, capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran.stdout
+
+
 def _await(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline and server.poll() is None:

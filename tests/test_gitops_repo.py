@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from gates.policy import check
+from gates.policy.fields import KINDS
 from pipelines.render import Serves, render, serves_of
 from pipelines.spec.read import read_all
 from pipelines.spec.types import Platform, Release
@@ -113,10 +114,8 @@ def wrongs(manifests: dict[str, Manifest]) -> Iterator[str]:
 def _project_wrongs(project: Manifest, platform: Platform) -> Iterator[str]:
     spec = project["spec"]
     kinds = {(one["group"], one["kind"]) for one in spec["namespaceResourceWhitelist"]}
-    if (
-        kinds != {("serving.kserve.io", "InferenceService"), ("", "ConfigMap")}
-        or spec["clusterResourceWhitelist"]
-    ):
+    rendered_kinds = {(version.rpartition("/")[0], kind) for version, kind in KINDS}
+    if kinds != rendered_kinds or spec["clusterResourceWhitelist"]:
         yield f"the project allows {sorted(kinds)}"
     wanted = {one.namespace.replace("{tenant}", "*") for one in platform.environments.values()}
     if {one["namespace"] for one in spec["destinations"]} != wanted:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from gates.contract import Evidence, Measurement, Phase, Question, Status, Verdict
+from gates.policy.alerts import alert_findings, budget_findings
 from gates.policy.fields import KINDS, Object, field_findings
 from gates.policy.quantity import canonical_quantity
 from gates.policy.record import Recorded, read_record
@@ -108,6 +109,7 @@ class _Folder:
     service: Object | None
     record_object: Object | None
     record: Recorded | None
+    alerts: Object | None
     findings: tuple[Finding, ...]
 
 
@@ -121,11 +123,13 @@ def _folders(files: Mapping[str, str]) -> list[_Folder]:
 
 def _folder(path: str, files: Mapping[str, str]) -> _Folder:
     findings: list[Finding] = []
-    service = record_object = record = None
+    service = record_object = record = alerts = None
     for file, text in files.items():
         thing = _object(file, text, findings)
         if thing is not None and thing.at("kind") == "InferenceService":
             service = thing
+        elif thing is not None and thing.at("kind") == "PrometheusRule":
+            alerts = thing
         elif thing is not None:
             record_object = thing
             record = _record(thing, findings)
@@ -135,7 +139,9 @@ def _folder(path: str, files: Mapping[str, str]) -> _Folder:
         findings.append(_whole("record_missing", path, "holds no record that can be read"))
     if service is not None and record_object is not None and record is not None:
         findings.extend(_agreement(service, record_object, record))
-    return _Folder(path, service, record_object, record, tuple(findings))
+    if service is not None and alerts is not None:
+        findings.extend(alert_findings(alerts, service, path))
+    return _Folder(path, service, record_object, record, alerts, tuple(findings))
 
 
 def _object(file: str, text: str, findings: list[Finding]) -> Object | None:
@@ -221,12 +227,12 @@ def _twice(folders: list[_Folder]) -> Iterator[_Folder]:
     seen: dict[tuple[str, ...], str] = {}
     for folder in folders:
         environment = "/".join(folder.path.split("/")[:2])
-        for thing in filter(None, (folder.service, folder.record_object)):
+        for thing in filter(None, (folder.service, folder.record_object, folder.alerts)):
             names = (thing.at("kind"), thing.at("metadata", "namespace"), thing.at("metadata", "name"))
             first = seen.setdefault((environment, *map(str, names)), thing.file)
             if first != thing.file:
                 found = thing.breaks("duplicate_object", (), f"describes the object of {first} again")
-                yield _Folder(folder.path, None, None, None, (found,))
+                yield _Folder(folder.path, None, None, None, None, (found,))
 
 
 def _whole(rule: str, file: str, message: str, line: int = 0) -> Finding:
@@ -248,6 +254,7 @@ def _judged(question: Question) -> list[Finding]:
             findings.append(_whole("wrong_model", folder.path, f"is not {wanted}"))
         elif folder.service is not None and folder.record_object is not None and folder.record is not None:
             findings.extend(_about(question, folder.service, folder.record_object, folder.record))
+            findings.extend(budget_findings(folder.alerts, question.objectives) if folder.alerts else ())
     return findings
 
 

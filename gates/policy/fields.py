@@ -60,9 +60,36 @@ _RECORD = {
     "metadata!": {"name!": "text", "namespace!": "text"},
     "data!": "texts",
 }
+_ALERTS = {
+    "apiVersion!": "text",
+    "kind!": "text",
+    "metadata!": {"name!": "text", "namespace!": "text", "labels": "texts"},
+    "spec!": {
+        "groups!": [
+            {
+                "name!": "text",
+                "rules!": [
+                    {
+                        "alert!": "text",
+                        "expr!": "text",
+                        "labels!": {
+                            "severity!": "text",
+                            "window!": "text",
+                            "model!": "text",
+                            "tenant!": "text",
+                            "environment!": "text",
+                        },
+                        "annotations!": {"summary!": "text"},
+                    }
+                ],
+            }
+        ]
+    },
+}
 KINDS: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
     ("serving.kserve.io/v1beta1", "InferenceService"): ("inferenceservice.yaml", _SERVICE),
     ("v1", "ConfigMap"): ("record.yaml", _RECORD),
+    ("monitoring.coreos.com/v1", "PrometheusRule"): ("alerts.yaml", _ALERTS),
 }
 """apiVersion and kind -> the file's name and its shape. ``!`` marks a field that must be there."""
 

@@ -152,6 +152,18 @@ _ALL = (
         "a variable that does not arrive as written: KServe runs {{ }}, Kubernetes expands $( ) and $$",
         "leave out {{ and $$; write $$( for $(",
     ),
+    # alerts
+    Rule(
+        "alert_scope",
+        "an alert about other requests than the model's here, or labelled as another's",
+        _AGAIN,
+    ),
+    Rule(
+        "alert_rate",
+        "an alert with other windows, rates or severities than the burn rates that the slo gate uses",
+        _AGAIN,
+    ),
+    Rule("alert_budget", "an alert on another budget than the objectives of the release", _AGAIN),
     # what the question is about
     Rule("wrong_model", "manifests of another model, tenant or environment than the promotion's", _AGAIN),
     Rule("wrong_namespace", "an object in another namespace than the environment's", _AGAIN),

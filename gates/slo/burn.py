@@ -29,8 +29,18 @@ class BurnRule:
     @property
     def name(self) -> str:
         """Its long window, such as ``1h``."""
-        hours = self.long_seconds // 3600
-        return f"{hours}h" if hours < 72 else f"{hours // 24}d"
+        return _written(self.long_seconds)
+
+    @property
+    def short_name(self) -> str:
+        """Its short window, such as ``5m``."""
+        return _written(self.short_seconds)
+
+
+def _written(seconds: int) -> str:
+    """A window as PromQL writes it, in the largest unit of which there are several."""
+    minutes, hours = seconds // 60, seconds // 3600
+    return f"{minutes}m" if not hours else f"{hours}h" if hours < 72 else f"{hours // 24}d"
 
 
 BURN_RULES = (

@@ -12,6 +12,7 @@ from typing import Any
 
 from gates.policy import NotPlain, read
 from pipelines.errors import Problem, RenderRefused
+from pipelines.render.record import FILE as RECORD
 from pipelines.render.record import Serves, serves_of
 
 FILE = "inferenceservice.yaml"
@@ -32,7 +33,11 @@ def check_change(before: Mapping[str, str], after: Mapping[str, str], *, rollbac
         return
     problems = tuple(_deletion(was, after, rollback=rollback))
     if not problems and will is not None:
-        problems = (*_share(was, will, rollback=rollback), *_template(was, will, before, after))
+        problems = (
+            *_share(was, will, rollback=rollback),
+            *_template(was, will, before, after),
+            *_others(was, will, before, after),
+        )
     if problems:
         raise RenderRefused(problems)
 
@@ -86,6 +91,17 @@ def _template(
     if differing:
         hint = "it makes a new revision, and the way back is lost; change it while there is no candidate"
         yield Problem(FILE, 0, differing[0], "changes while the artifact or the promotion is the same", hint)
+
+
+def _others(
+    was: Serves, will: Serves, before: Mapping[str, str], after: Mapping[str, str]
+) -> Iterator[Problem]:
+    """What lies beside both files, such as alerts, is written when a promotion begins and then left alone."""
+    if was.promotion != will.promotion:
+        return
+    for path in sorted(before.keys() | after.keys()):
+        if before.get(path) != after.get(path) and path.rsplit("/", 1)[-1] not in (FILE, RECORD):
+            yield Problem(path, 0, "", "changes during a promotion", "change it while there is no candidate")
 
 
 def _uri(version: Any) -> str | None:

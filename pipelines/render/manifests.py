@@ -1,4 +1,4 @@
-"""The files Argo CD applies: one InferenceService and the record beside it."""
+"""The files Argo CD applies: one InferenceService, the record beside it, and alerts where they are wanted."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from gates.metrics import PACKS
 from gates.policy import canonical_quantity, last_part, uri_problem
+from gates.slo.alerts import alerts
 from pipelines.errors import Problem, RenderRefused
 from pipelines.render.engine import fill
 from pipelines.render.record import FILE, Serves, facts
 from pipelines.spec.types import Environment, Release, Version
 
+ALERTS = "alerts.yaml"
 _LABEL = re.compile("[a-z]([-a-z0-9]*[a-z0-9])?")
 _NAME_CHARACTERS = 63
 _SPLITS_SINCE = (0, 21)
@@ -59,7 +62,7 @@ def render(
     folder = f"clusters/{environment_name}/{release.tenant}/{release.model}"
     where = {"namespace": namespace(environment, release.tenant)}
     manifest = {"model": release.model, "mode": environment.mode, **where}
-    record = {"name": f"{release.model}-lockgate", "facts": facts(serves), **where}
+    named = {"name": f"{release.model}-lockgate", **where}
     try:
         return {
             f"{folder}/inferenceservice.yaml": fill(
@@ -68,11 +71,31 @@ def render(
                 **_serving(release),
                 **_versions(release, environment, serves),
             ),
-            f"{folder}/{FILE}": fill("record.yaml.j2", **record),
+            f"{folder}/{FILE}": fill("record.yaml.j2", **named, facts=facts(serves)),
+            **_alerts(release, environment_name, environment, folder, named),
         }
     except UnicodeEncodeError as error:
         message = f"holds half of a surrogate pair: {error.object!r}"
         raise RenderRefused([_in_release(release, "", message, "write whole characters")]) from error
+
+
+def _alerts(
+    release: Release, environment_name: str, environment: Environment, folder: str, named: dict[str, str]
+) -> dict[str, str]:
+    """The alerts' file, where the environment wants one: nothing of a promotion is in it."""
+    metrics = environment.metrics
+    if metrics is None or metrics.alerts is None:
+        return {}
+    found = alerts(
+        PACKS[metrics.pack],
+        namespace=named["namespace"],
+        model=release.model,
+        mode=environment.mode,
+        objectives=release.slo.objectives(),
+    )
+    labels = sorted(metrics.alerts.labels.items())
+    about = {"model": release.model, "environment": environment_name, "tenant": release.tenant}
+    return {f"{folder}/{ALERTS}": fill("alerts.yaml.j2", **named, **about, labels=labels, alerts=found)}
 
 
 def _serving(release: Release) -> dict[str, Any]:
@@ -140,6 +163,7 @@ def _problems(
     yield from _share_problems(release, serves)
     yield from _version_problems(release, serves)
     yield from _serving_problems(release)
+    yield from _pack_problems(environment_name, environment)
     if environment.mode == "Standard":
         yield from _standard_problems(release, environment_name, environment, serves)
 
@@ -192,6 +216,14 @@ def _serving_problems(release: Release) -> Iterator[Problem]:
     if serving.replicas.min > serving.replicas.max:
         message = f"min {serving.replicas.min} is above max {serving.replicas.max}"
         yield _in_release(release, "serving.replicas", message, "KServe refuses it; raise max")
+
+
+def _pack_problems(environment_name: str, environment: Environment) -> Iterator[Problem]:
+    metrics = environment.metrics
+    if metrics is not None and metrics.alerts is not None and metrics.pack not in PACKS:
+        where = f"environments.{environment_name}.metrics.pack"
+        message = f"{metrics.pack!r} is no metrics pack, so no alerts can be written"
+        yield Problem("platform.yaml", 0, where, message, f"write one of {', '.join(PACKS)}")
 
 
 def _standard_problems(

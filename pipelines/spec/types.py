@@ -14,6 +14,7 @@ from typing import Annotated, Literal, TypeVar
 from annotated_types import Ge, Gt, Interval, Len
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from gates.contract import Objectives
 from pipelines.spec.shapes import (
     AbsolutePath,
     ApplicationRule,
@@ -128,6 +129,15 @@ class Slo(Frozen):
     latency: Latency
     error_budget_percent: Percent
     peak_rps: Annotated[float, Gt(0)]
+
+    def objectives(self) -> Objectives:
+        """The same in the words of the gates."""
+        return Objectives(
+            latency_threshold_ms=self.latency.threshold_ms,
+            latency_budget_percent=round(100.0 - self.latency.target_percent, 9),
+            error_budget_percent=self.error_budget_percent,
+            peak_rps=self.peak_rps,
+        )
 
 
 class ChangeFacts(Frozen):
@@ -268,6 +278,13 @@ class ArgoCd(Frozen):
     """Certificate authority of the server; None: those the machine trusts."""
 
 
+class Alerts(Frozen):
+    """Burn-rate alerts of every model, written beside its manifests as a PrometheusRule."""
+
+    labels: dict[LabelKey, LabelValue] = Field(default_factory=dict)
+    """Those by which the Prometheus Operator there selects rules, such as ``release: kube-prometheus``."""
+
+
 class MetricsSource(Frozen):
     """The Prometheus that sees an environment's traffic."""
 
@@ -277,6 +294,8 @@ class MetricsSource(Frozen):
     scrape_every: SomeTime = 15.0
     token: Secret | None = None
     ca_file: AbsolutePath | None = None
+    alerts: Alerts | None = None
+    """None: no alerts are written. They need the Prometheus Operator, and Argo CD's leave to apply them."""
 
 
 class Environment(Frozen):

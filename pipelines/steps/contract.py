@@ -140,13 +140,7 @@ class Context:
 
     def objectives(self) -> Objectives:
         """The release's objectives in the words of the gates."""
-        slo = self.release.slo
-        return Objectives(
-            latency_threshold_ms=slo.latency.threshold_ms,
-            latency_budget_percent=round(100.0 - slo.latency.target_percent, 9),
-            error_budget_percent=slo.error_budget_percent,
-            peak_rps=slo.peak_rps,
-        )
+        return self.release.slo.objectives()
 
     def arm(self, name: str, revision: str = "", url: str = "") -> Arm | None:
         """One of the two arms; None for a stable that does not exist."""

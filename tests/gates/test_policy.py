@@ -20,7 +20,9 @@ from hypothesis import strategies as st
 
 from gates.contract import Arm, Gate, Objectives, Question, Status, Subject
 from gates.policy import RULES, Finding, PolicyGate, PolicySettings, canonical_quantity, check, uri_problem
+from gates.policy.alerts import BURNS
 from gates.policy.strict import MAX_CHARACTERS, NotPlain, read
+from gates.slo.burn import BURN_RULES
 from pipelines.render import Serves, render
 from pipelines.spec.types import Version
 from tests.examples import V1, V2, V3, environment, release, serves, version
@@ -36,6 +38,13 @@ def good(mode: str = "Knative", wish: Serves | None = None, **serving: Any) -> d
 
 
 KNATIVE, STANDARD = good(), good("Standard", serves(10))
+ALERTS = f"{FOLDER}/alerts.yaml"
+WATCHED = render(
+    release(),
+    "prod",
+    environment(metrics={"url": "https://prometheus.example", "pack": "envoy", "alerts": {}}),
+    serves(0),
+)
 
 
 def planted(files: Mapping[str, str], path: str, old: str, new: str) -> dict[str, str]:
@@ -135,6 +144,20 @@ EDITS: list[tuple[str, dict[str, str], str, str, str]] = [
     ("expanded_value", KNATIVE, SERVICE, 'value: "0.5"', 'value: "$$$(HOME)"'),
     ("expanded_value", KNATIVE, SERVICE, 'value: "0.5"', 'value: "pa$$word"'),
     ("wrong_namespace", KNATIVE, RECORD, "risk-prod", "other-prod"),
+    ("wrong_namespace", WATCHED, ALERTS, 'namespace: "risk-prod"', 'namespace: "other-prod"'),
+    ("wrong_place", WATCHED, ALERTS, 'name: "fraud-scorer-lockgate"', 'name: "other"'),
+    ("wrong_type", WATCHED, ALERTS, "(?s)groups:.*", "groups: {}\n"),
+    ("wrong_type", WATCHED, ALERTS, "(?s)rules:.*", "rules: [1, {alert: a, expr: b, labels: 1}]\n"),
+    ("unknown_field", WATCHED, ALERTS, "          labels:", "          for: text\n          labels:"),
+    ("alert_scope", WATCHED, ALERTS, "risk-prod/fraud-scorer-predictor", "risk-prod/fraud-predictor"),
+    ("alert_scope", WATCHED, ALERTS, "risk-prod/fraud-scorer-predictor", "risk-dev/fraud-scorer-predictor"),
+    ("alert_scope", WATCHED, ALERTS, 'expr: ".*"', 'expr: "vector(1)"'),
+    ("alert_scope", WATCHED, ALERTS, 'tenant: "risk"', 'tenant: "retail"'),
+    ("alert_rate", WATCHED, ALERTS, "ErrorBudgetBurn", "Errors"),
+    ("alert_rate", WATCHED, ALERTS, r"\[5m\]", "[10m]"),
+    ("alert_rate", WATCHED, ALERTS, 'severity: "page"', 'severity: "ticket"'),
+    ("alert_rate", WATCHED, ALERTS, 'window: "1h"', 'window: "6h"'),
+    ("alert_rate", WATCHED, ALERTS, r" > 0\.072\) and", ") and"),
 ]  # fmt: skip
 
 
@@ -161,9 +184,12 @@ def test_every_rule_has_a_planted_mistake() -> None:
 @pytest.mark.parametrize(
     "files",
     [
-        good(mode, wish)
-        for mode in ("Knative", "Standard")
-        for wish in (serves(0), serves(50), serves(100), serves(100, None, V1), serves(100, V2, None))
+        WATCHED,
+        *(
+            good(mode, wish)
+            for mode in ("Knative", "Standard")
+            for wish in (serves(0), serves(50), serves(100), serves(100, None, V1), serves(100, V2, None))
+        ),
     ],
 )
 def test_what_we_render_passes(files: dict[str, str]) -> None:
@@ -294,6 +320,7 @@ ABOUT: dict[str, Question] = {
     "wrong_uri": question(good(wish=serves(0, V1, V3))),
     "wrong_stable": question(KNATIVE, stable=V3),
     "wrong_share": question(good(wish=serves(10))),
+    "alert_budget": question(planted(WATCHED, ALERTS, r"> 0\.072\)", "> 0.072001)")),
 }  # fmt: skip
 
 
@@ -304,6 +331,12 @@ def test_manifests_about_something_else_fail(rule: str) -> None:
     assert status is Status.FAIL
     assert rule in {problem["rule"] for problem in problems}
     assert sentence.startswith(f"{len(problems)} of 0 allowed problems: {FOLDER.rpartition('/')[0]}")
+
+
+def test_alerts_are_judged_with_the_manifests() -> None:
+    """They burn the budgets of the release, by the rates of the slo gate."""
+    assert verdict_on(question(WATCHED))[:2] == (Status.PASS, "as_rendered")
+    assert {(rule.name, rule.short_name, rule.severity): rule.rate for rule in BURN_RULES} == BURNS
 
 
 def test_a_first_version_has_no_stable_and_a_later_one_has() -> None:
