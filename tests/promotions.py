@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -72,6 +73,18 @@ def share_of(name: str, arm: Any, bad: int, total: int, threshold: float) -> Mea
     )
 
 
+def plan() -> Plan:
+    """The ladder of the tests, with a load test before the merge and the judge in every bake."""
+    whole, more = plans.canary(), {"judge": "load", "bake": "canary"}
+    return replace(
+        whole,
+        stages=tuple(
+            replace(stage, gates=(*stage.gates, more[stage.step])) if stage.step in more else stage
+            for stage in whole.stages
+        ),
+    )
+
+
 def says(
     book: Book,
     gate: str,
@@ -119,6 +132,7 @@ def look(book: Book, share: int, total: int, *, errors: float, slow: float, stab
         Measurement(name="requests", value=mine, unit="requests", arm="candidate"),
         Measurement(name="requests", value=theirs, unit="requests", arm="stable"),
     )
+    told(book, share, mine, slow)
     sentence = f"{mine} of {total} requests reached the candidate, {share} % is intended"
     book.tell(
         says(
@@ -153,6 +167,26 @@ def look(book: Book, share: int, total: int, *, errors: float, slow: float, stab
             commit=at,
             measurements=tuple(shares),
         )
+    )
+
+
+def told(book: Book, share: int, mine: int, slow: float) -> None:
+    """The judge's word: a likelihood ratio of one slow request in a hundred to one in two hundred."""
+    harm = round(math.exp(mine * (slow * math.log(2.0) - 0.005)), 6)
+    evidence = Measurement(name="evidence_of_harm", value=harm, threshold=20.0)
+    status, reason, sentence = (
+        Status.PASS,
+        "no_harm_shown",
+        f"the evidence of harm is {harm:.2g}, it acts at 20",
+    )
+    if harm >= 20.0:
+        sentence = f"worse than the stable in slow requests: the evidence is {harm:.3g}, it acts at 20"
+        status, reason = Status.FAIL, "worse_than_stable"
+    elif harm > 1.0:
+        status, reason = Status.WAIT, "in_doubt"
+    stage = f"bake-{share}"
+    book.tell(
+        says(book, "canary", stage, status, reason, sentence, commit=commit(share), measurements=(evidence,))
     )
 
 
@@ -212,9 +246,34 @@ def judged_and_merged(book: Book) -> None:
     book.after(2).tell(
         says(book, "policy", "judge", Status.PASS, "as_rendered", "2 manifests are as lockgate renders them")
     )
-    book.after(9).tell(evaluation(book, passes=True), e.StageDone(stage="judge", sentence="all gates pass"))
+    book.after(9).tell(
+        load(book), evaluation(book, passes=True), e.StageDone(stage="judge", sentence="all gates pass")
+    )
     book.after(3).tell(
         e.Merged(commit=MERGE, by="lockgate"), e.StageDone(stage="merge", sentence="merged as bbbbbbbbbbbb")
+    )
+
+
+LATENCIES: list[list[float]] = [
+    [5.623, 0], [6.31, 12], [7.079, 148], [7.943, 705], [8.913, 1462], [10.0, 1690], [11.22, 1208],
+    [12.59, 622], [14.13, 247], [15.85, 88], [17.78, 31], [19.95, 9], [22.39, 3], [25.12, 0], [28.18, 0],
+    [31.62, 0], [35.48, 2], [40.0, 11], [44.67, 6], [50.0, 1], [50.12, 0], [56.23, 2], [63.1, 1],
+]  # fmt: skip
+"""Upper edges in ms and requests: a body, and a second mode that the objective of 50 ms parts."""
+
+
+def load(book: Book) -> e.Judged:
+    """The load gate's verdict."""
+    requests = int(sum(count for _, count in LATENCIES))
+    measurements = (
+        share_of("slow_percent", "candidate", 3, requests, 1.0),
+        Measurement(name="p50_ms", value=9.4, unit="ms", arm="candidate", samples=requests),
+        Measurement(name="p99_ms", value=17.1, unit="ms", arm="candidate", samples=requests, threshold=50.0),
+    )
+    sentence = "At 48 requests per second 0.05 % took longer than 50 ms; 1 % is the budget."
+    facts: dict[str, object] = {"latencies_ms": LATENCIES}
+    return says(
+        book, "load", "judge", Status.PASS, "within_budgets", sentence, measurements=measurements, facts=facts
     )
 
 
@@ -382,7 +441,7 @@ def ask_for_approval(book: Book) -> None:
 
 def waiting() -> Book:
     """A promotion at 50 %, whose change nobody has approved yet."""
-    book = Book(plans.started(plans.canary()))
+    book = Book(plans.started(plan()))
     judged_and_merged(book)
     raise_to(book, 0)
     raise_to(book, 10)
@@ -421,7 +480,7 @@ SLOW_SHARES = (0.0, 0.012, 0.017, 0.019, 0.02, 0.021, 0.022, 0.05)
 
 def failing() -> Book:
     """A promotion whose candidate is found too slow at 10 %: the engine has not acted yet."""
-    book = Book(plans.started(plans.canary()))
+    book = Book(plans.started(plan()))
     judged_and_merged(book)
     raise_to(book, 0, seconds=1.0)
     raise_to(book, 10, seconds=1.0)
@@ -478,7 +537,7 @@ def rolled_back() -> Book:
 
 def refused() -> Book:
     """A promotion that its evaluation refuses before the merge."""
-    book = Book(plans.started(plans.canary()))
+    book = Book(plans.started(plan()))
     book.after(4).tell(
         e.Proposed(
             branch=f"lockgate/{PROMOTION}",

@@ -17,6 +17,7 @@ from typing import Literal
 
 from gates.binomial import clopper_pearson, quantile_bounds
 from gates.contract import Evidence, Measurement, Objectives, Status
+from gates.load.distribution import distribution
 from gates.load.recording import Recording, Run
 from gates.load.settings import LoadSettings
 
@@ -349,6 +350,9 @@ def _facts(
     dropped = ["in_flight_cap"] if _dropped(looks, settings) else []
     return {
         "unfit": [*unfit(calibrations, looks, objectives, settings), *dropped],
+        "latencies_ms": distribution(
+            [latency for one in looks for latency in one.latencies_us], objectives.latency_threshold_ms
+        ),
         "looks": len(looks),
         "confidence": settings.confidence,
         "bound_confidence": settings.bound_confidence,

@@ -16,6 +16,7 @@ from pipelines.journal.lines import Line
 from pipelines.journal.state import State, verdicts_of
 from pipelines.render.engine import NOTHING
 from pipelines.reports.evaluation_charts import Forest, Reliability, forest, reliability
+from pipelines.reports.latency_chart import LatencyChart, latency_chart
 from pipelines.reports.series import Seen, candidate_requests
 from pipelines.reports.story import approver_rows, instant, symbol
 from pipelines.reports.view import SYMBOLS, elapsed_seconds, gates_of, mark_of
@@ -57,6 +58,8 @@ class GateRow:
     forests: tuple[Forest, ...]
     """Pictures of an evaluation, one or none of each kind."""
     reliabilities: tuple[Reliability, ...]
+    latencies: tuple[LatencyChart, ...]
+    """The picture of a load test, or none."""
     tables: tuple[Table, ...]
     """What an evaluation measured beside its measurements."""
 
@@ -333,6 +336,7 @@ def _gate_row(
         measurements=tuple(measured(one) for one in verdict.evidence.measurements),
         forests=tuple(filter(None, [forest(verdict, f"forest-{place}-{verdict.gate}")])),
         reliabilities=tuple(filter(None, [reliability(verdict, f"reliability-{place}-{verdict.gate}")])),
+        latencies=tuple(filter(None, [latency_chart(verdict, f"latency-{place}-{verdict.gate}")])),
         tables=tuple(_cleaned(table) for table in tables(verdict)[1:]),  # the first are the measurements
     )
 

@@ -13,6 +13,7 @@ from pipelines.journal.lines import Line
 from pipelines.journal.state import State, fold
 from pipelines.render.engine import templates_folder
 from pipelines.reports import series
+from pipelines.reports.evidence_chart import EvidenceChart, evidence_chart, strengths
 from pipelines.reports.facts import (
     Approval,
     Fact,
@@ -30,6 +31,7 @@ from pipelines.reports.facts import (
     verify,
     version_facts,
 )
+from pipelines.reports.matrix import Matrix, matrix
 from pipelines.reports.rate_charts import RateChart, rate_chart
 from pipelines.reports.share_chart import ShareChart, ShareData, share_chart
 from pipelines.reports.story import Entry, timeline
@@ -37,7 +39,7 @@ from pipelines.reports.words import clean, stamp
 from pipelines.spec.types import Freeze
 
 WIDE, NARROW = 900.0, 380.0
-"""Widths of the share chart: on a screen or paper, and on a phone."""
+"""Widths of pictures over time: on a screen or paper, and on a phone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +59,8 @@ class Page:
     holds: tuple[str, ...]
     moments: tuple[tuple[int, str, str], ...]
     rate_charts: tuple[RateChart, ...]
+    evidence_charts: tuple[EvidenceChart, ...]
+    matrix: Matrix
     stages: tuple[StageRow, ...]
     approval: Approval | None
     timeline: tuple[Entry, ...]
@@ -133,12 +137,20 @@ def _page(lines: tuple[Line, ...], state: State, freezes: tuple[Freeze, ...]) ->
         holds=tuple(f"{period.label}, {stamp(period.since)} to {stamp(period.until)}" for period in held),
         moments=tuple((n, stamp(moment.at), moment.label) for n, moment in enumerate(moments, start=1)),
         rate_charts=_rate_charts(seen, state),
+        evidence_charts=_evidence_charts(seen, state),
+        matrix=matrix(seen, state),
         stages=stage_rows(seen, state),
         approval=approval(state),
         timeline=timeline(lines),
         verify=verify(lines, state),
         as_of=stamp(lines[-1].at),
     )
+
+
+def _evidence_charts(seen: series.Seen, state: State) -> tuple[EvidenceChart, ...]:
+    found = strengths(seen, state)
+    widths = (("wide", WIDE), ("narrow", NARROW)) if found else ()
+    return tuple(evidence_chart(found, key=f"evidence-{key}", width=width) for key, width in widths)
 
 
 def _rate_charts(seen: series.Seen, state: State) -> tuple[RateChart, ...]:

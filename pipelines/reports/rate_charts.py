@@ -114,7 +114,8 @@ def _edge(at: datetime, first: datetime, last: datetime) -> str:
     return clock(at) if first.date() == last.date() else f"{at.astimezone(UTC):%d %b %H:%M} UTC"
 
 
-def _curve(arm: str, looks: Sequence[Look], x: Scale, y: Scale) -> Curve:
+def _curve(arm: str, every: Sequence[Look], x: Scale, y: Scale) -> Curve:
+    looks = [every[n] for n in thinned([x.at(look.at) for look in every], 1.5)]  # a week stays a small page
     places = [x.at(look.at) for look in looks]
     bounded = [look for look in looks if look.low is not None and look.high is not None]
     upper = [(x.at(look.at), y(look.high)) for look in bounded if look.high is not None]

@@ -74,34 +74,44 @@ def _look(at: datetime, one: Measurement) -> Look | None:
 
 
 def rates(seen: Seen, state: State, name: str) -> tuple[Rate, ...]:
-    """A measurement of that name at every bake stage that measured it."""
-    bakes = [stage for stage in state.plan.stages if stage.step == "bake"]
-    found = {stage.name: _Gathered() for stage in bakes}
-    for at_stage, verdict in seen:
+    """A measurement of that name at every bake stage; of several gates that have it, one with intervals."""
+    bakes = {stage.name: stage for stage in state.plan.stages if stage.step == "bake"}
+    found: dict[tuple[str, str], _Gathered] = {}
+    for stage, verdict in seen:
         for one in verdict.evidence.measurements:
             look = _look(verdict.at, one)
-            if at_stage in found and one.name == name and one.arm and look is not None:
-                gathered = found[at_stage]
-                gathered.arms[one.arm].append(look)
-                gathered.threshold = one.threshold if one.threshold is not None else gathered.threshold
+            if stage in bakes and one.name == name and one.arm and look is not None:
+                found.setdefault((stage, verdict.gate), _Gathered()).add(one, look)
+    chosen = {
+        stage: max((one for (at, _), one in found.items() if at == stage), key=lambda one: one.bounded)
+        for stage in bakes
+        if any(at == stage for at, _ in found)
+    }
     return tuple(
         Rate(
-            stage=stage.name,
-            share_percent=stage.share_percent,
-            threshold=found[stage.name].threshold,
-            arms={arm: tuple(looks) for arm, looks in found[stage.name].arms.items()},
+            stage=name,
+            share_percent=bakes[name].share_percent,
+            threshold=one.threshold,
+            arms={arm: tuple(looks) for arm, looks in one.arms.items()},
         )
-        for stage in bakes
-        if any(found[stage.name].arms.values())
+        for name, one in chosen.items()
     )
 
 
 @dataclass(slots=True)
 class _Gathered:
-    """A rate while its looks are gathered."""
+    """A rate while the looks of one gate are gathered."""
 
     arms: dict[str, list[Look]] = field(default_factory=lambda: {arm: [] for arm in ARMS})
     threshold: float | None = None
+    bounded: int = 0
+    """Looks with an interval."""
+
+    def add(self, one: Measurement, look: Look) -> None:
+        """One more look at one arm."""
+        self.arms[one.arm].append(look)
+        self.bounded += look.low is not None
+        self.threshold = one.threshold if one.threshold is not None else self.threshold
 
 
 def observed(seen: Seen) -> tuple[Look, ...]:

@@ -18,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from gates.contract import Objectives, Status
 from gates.load import LoadSettings
+from gates.load.distribution import distribution
 from gates.load.judging import evidence, percentile_ms, say, shares, swept
 from gates.load.recording import (
     Job,
@@ -339,6 +340,7 @@ class TestEvidence:
         assert rows["dropped"].value == 1
         assert kept.facts["answers"] == {"ok": 2003, "http_500": 2}
         assert kept.facts["schedules_sha256"] == ["e" * 64] * 2
+        assert sum(count for _, count in kept.facts["latencies_ms"]) == 2005
         assert json.loads(json.dumps(dict(kept.facts), allow_nan=False)) == dict(kept.facts)
 
     def test_of_nothing_says_nothing(self) -> None:
@@ -464,3 +466,28 @@ class TestSettings:
         """Only the payloads have to be named."""
         read = TypeAdapter(LoadSettings).validate_json('{"payloads": "rows.csv"}', strict=True)
         assert read == SETTINGS
+
+
+class TestDistribution:
+    """Requests between edges of equal ratio."""
+
+    @given(st.lists(st.integers(0, 90_000_000), min_size=1), st.floats(0.01, 10_000))
+    def test_every_request_is_in_one_row_and_the_objective_parts_them(
+        self, latencies_us: list[int], objective_ms: float
+    ) -> None:
+        """Edges rise, the first row is empty, and no row holds requests of both sides of the objective."""
+        rows = distribution(latencies_us, objective_ms)
+        edges = [edge for edge, _ in rows]
+        assert edges == sorted(set(edges))
+        assert rows[0][1] == 0
+        assert sum(count for _, count in rows) == len(latencies_us)
+        if edges[0] < objective_ms <= edges[-1]:
+            within = sum(count for edge, count in rows if edge <= objective_ms)
+            assert within == sum(max(one, 1) / 1000 <= objective_ms for one in latencies_us)
+
+    def test_rows_lie_where_the_requests_are(self) -> None:
+        """Two modes stay two; nothing of nothing."""
+        rows = distribution([2_000] * 9 + [20_000], 10.0)
+        assert [[edge, count] for edge, count in rows if count] == [[2.239, 9], [22.39, 1]]
+        assert [edge for edge, _ in rows if edge == 10.0] == [10.0]
+        assert distribution([], 10.0) == []
