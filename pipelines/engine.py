@@ -224,14 +224,14 @@ def ask_for_change(assignment: Assignment) -> Outcome:
 def ask_gate(assignment: Assignment, gate: str) -> Outcome:
     """Ask one gate of the preview: what ``lockgate step judge --gate NAME`` does, side by side with others.
 
-    Done when it passes, Refused when it fails; ``step judge`` then collects what all of them said, and is
-    what writes down that the stage is done, or refused.
+    Done when it passes, Refused when it fails; asked again when its verdict is too old. ``step judge`` then
+    collects what all of them said, and is what writes down that the stage is done, or refused.
     """
     state = assignment.recorder.read()
     if state is None:
         return _no_such_promotion(assignment)
     move = next_move(assignment, state)
-    stage = current(state)
+    stage = next((one for one in state.plan.stages if one.name == move.stage), current(state))
     if stage.step != "judge" or move.kind in ("roll_back", "stop"):
         return _not_its_turn(state, move, "judge")
     if gate not in stage.gates:
@@ -271,7 +271,7 @@ def _only_looks(state: State, move: Move) -> bool:
 
 
 def _not_its_turn(state: State, move: Move, name: str) -> Outcome:
-    if name in state.done:
+    if name in state.done and (move.kind, move.stage) != ("hold", name):
         return Done(sentence=f"{name} is done already")
     if move.kind in ("roll_back", "stop"):
         return Refused(reason=move.reason, sentence=move.sentence)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -15,7 +15,7 @@ from pipelines.journal.lines import verdict_to_data
 from pipelines.journal.state import verdicts_of
 from pipelines.render import namespace
 from pipelines.steps.contract import Context, NotYet, Refused
-from pipelines.strategy import Stage
+from pipelines.strategy import PREVIEW_VERDICT_VALID_SECONDS, Stage
 
 log = structlog.get_logger()
 
@@ -66,9 +66,14 @@ def ask(
     """Put the question to every gate of the stage; what they say is written down, a bake's with its outcome.
 
     ``again=False`` leaves out gates whose verdict on this very subject is PASS or FAIL already: neither
-    changes by asking again. ``gates`` names those that are asked, where not all of the stage's are.
+    changes by asking again, until it is too old to count. ``gates`` names those that are asked, where not all
+    of the stage's are.
     """
-    known = verdicts_of(context.state, stage.name)
+    known = {
+        gate: verdict
+        for gate, verdict in verdicts_of(context.state, stage.name).items()
+        if context.now - verdict.at <= timedelta(seconds=PREVIEW_VERDICT_VALID_SECONDS)
+    }
     verdicts, news = [], []
     for name in stage.gates if gates is None else gates:
         if not again and name in known and known[name].status in (Status.PASS, Status.FAIL):

@@ -106,10 +106,10 @@ def of(state: State, workflows: Iterable[Workflow]) -> tuple[Workflow, ...]:
 
 
 def needs_pod(state: State, stage: Stage) -> bool:
-    """Whether a stage changes the world, so that its own task runs it, or only looks, from anywhere."""
+    """Whether its own task runs a stage: it changes the world, or loads a model. Else it only looks."""
     if stage.step == "approve":
         return state.change is None
-    return stage.step not in ("judge", "bake")
+    return stage.step != "bake"
 
 
 def is_idle(workflows: Sequence[Workflow]) -> bool:
@@ -181,14 +181,20 @@ def verdict(state: State, move: Move, stage: str) -> tuple[Literal["go", "stop",
     """What a node that waits in a stage is told, and the sentence that people read there.
 
     It goes on when the next move needs a pod, or when what stands behind it is done already and only this
-    workflow has not been there. It stops when the promotion goes back or is over.
+    workflow has not been there. It stops when the promotion goes back or is over, and when what stands before
+    it has to be judged anew: another workflow asks the gates, each in a pod that has room for it.
     """
     if move.kind in ("roll_back", "stop"):
         return "stop", move.sentence
     behind = _behind(state, stage)
     if behind is not None and (behind.name in state.done or _is_asked(state, behind)):
         return "go", f"{behind.name} is done already" if behind.name in state.done else move.sentence
-    if move.kind == "advance" and needs_pod(state, state.plan.stage(move.stage)):
+    if move.kind != "advance":
+        return "wait", move.sentence
+    following = state.plan.stage(move.stage)
+    if following.step == "judge":
+        return "stop", f"{move.sentence}: another workflow asks the gates"
+    if needs_pod(state, following):
         return "go", move.sentence
     return "wait", move.sentence
 

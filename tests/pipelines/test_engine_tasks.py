@@ -325,6 +325,24 @@ def test_a_gate_is_asked_in_its_stage_alone() -> None:
     assert "not in this promotion's plan" in outcome.sentence
 
 
+def test_gates_whose_verdicts_are_too_old_are_asked_again_by_their_own_tasks() -> None:
+    """A review that took weeks: none of them counts any more, and nothing is merged on them."""
+    case = Case(*PREVIEWED, *judged_all(), done("judge"))
+    case.clock.time += timedelta(days=8)
+    case.says["load"] = Status.UNKNOWN
+    for gate in GATES[:3]:
+        assert isinstance(ask_gate(case.pod(), gate), Done)
+    assert isinstance(ask_gate(case.pod(), "load"), NotYet)
+    assert isinstance(step(case.pod(), "judge"), NotYet), "it was done once, and is not now"
+    assert case.asked == [f"judge:{gate}" for gate in GATES]
+
+    case.says.clear()
+    assert isinstance(ask_gate(case.pod(), "load"), Done)
+    assert isinstance(step(case.pod(), "judge"), Done)
+    assert case.asked == ["judge:policy", "judge:signature", "judge:evaluation", "judge:load", "judge:load"]
+    assert {one.at for one in verdicts_of(case.state, "judge").values()} == {case.clock.time}
+
+
 def test_a_promotion_that_is_not_there_is_refused() -> None:
     """As for every step."""
     case = Case()
@@ -346,7 +364,7 @@ def test_a_step_looks_first_at_what_is_live() -> None:
     case.says["slo"] = Status.FAIL
     outcome = step(case.pod(), "shift-25")
 
-    assert case.asked == ["bake-10:share", "bake-10:slo"]
+    assert case.asked == ["bake-10:share", "bake-10:slo", "bake-10:canary"]
     assert isinstance(outcome, Refused)
     assert "slo" in outcome.sentence
 
@@ -359,7 +377,7 @@ def test_a_share_is_baked_by_the_pod_behind_it_where_nobody_else_does() -> None:
     outcome = step(case.pod(), "shift-25")
 
     assert isinstance(outcome, NotYet)
-    assert case.asked == ["bake-10:share", "bake-10:slo"]
+    assert case.asked == ["bake-10:share", "bake-10:slo", "bake-10:canary"]
     assert "10 % is watched" in outcome.sentence
     assert 25 not in case.state.commits
 

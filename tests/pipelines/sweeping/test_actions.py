@@ -199,6 +199,15 @@ def test_a_workflow_that_was_started_again_catches_up_with_its_journal() -> None
     assert answers(*AT_FIFTY, task="bake-50") == []
 
 
+def test_verdicts_that_are_too_old_are_left_to_another_workflow() -> None:
+    """Its tasks ask the gates, each in a pod that has room for it; neither this node nor a look does."""
+    ((answer, sentence),) = answers(TAKEN, *up_to_merge()[:-2], task="review", after=8 * 86400.0)
+
+    assert answer == "stop"
+    assert sentence.startswith("judge has no fresh PASS")
+    assert sentence.endswith("before merge: another workflow asks the gates")
+
+
 def test_a_node_nobody_planned_waits_for_the_next_move_that_needs_a_pod() -> None:
     """A graph may know more waits than this promotion's plan."""
     assert answers(*AT_TEN, task="bake-25") == []
@@ -337,11 +346,12 @@ INSTANTS = st.integers(1, 8000).map(lambda seconds: T0 + timedelta(seconds=secon
 def test_a_workflow_goes_on_only_where_a_pod_is_due_or_was_there_before(
     state: State, alive: list[Workflow], now: datetime, frozen: bool
 ) -> None:
-    """And it stops exactly where the promotion goes back or is over; a node is answered at most once."""
+    """It stops where the promotion goes back, is over or is to be judged anew; a node is answered once."""
     move = decide(state, (FROZEN,) if frozen else (), now)
     seen = actions(state, move, alive, now)
 
     over = move.kind in ("roll_back", "stop")
+    anew = move.kind == "advance" and state.plan.stage(move.stage).step == "judge"
     for one in seen:
         if isinstance(one, Answer) and one.answer == "go":
             due = move.kind == "advance" and needs_pod(state, state.plan.stage(move.stage))
@@ -349,7 +359,8 @@ def test_a_workflow_goes_on_only_where_a_pod_is_due_or_was_there_before(
             assert due or one.sentence.endswith("done already") or one.node.task == "bake-50"
         if isinstance(one, Answer | Tell):
             assert one.node.waits
-            assert over == (isinstance(one, Answer) and one.answer == "stop")
+            stopped = isinstance(one, Answer) and one.answer == "stop"
+            assert stopped == over or (stopped and anew)
 
 
 @settings(max_examples=150, deadline=None)

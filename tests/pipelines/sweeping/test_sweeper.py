@@ -145,6 +145,19 @@ def test_a_frozen_promotion_waits_and_goes_on_when_the_freeze_is_over(sweeping: 
     assert sweeping.said() == ["looked at merge; let it go on past review: merge is next"]
 
 
+def test_no_gate_of_the_preview_is_ever_asked_by_the_sweeper(sweeping: Sweeping) -> None:
+    """Its verdicts are too old: a workflow asks them again. The world of this case has no gate to ask."""
+    case = sweeping.told(TAKEN, *JUDGED, after=8 * 86400.0)
+    before = case.lines
+    sweeping.waiting("review")
+
+    (sentence,) = sweeping.said()
+    assert sentence.startswith("stopped it at review: judge has no fresh PASS")
+    when(client(sweeping.server), NAME, lambda workflow: not workflow.alive)
+    assert sweeping.said() == [f"submitted workflow {workflow_name(PROMOTION, 1)}: its workflow has ended"]
+    assert case.lines == before, "and nothing of it is in the journal"
+
+
 def test_a_promotion_that_goes_back_stops_its_workflow(sweeping: Sweeping) -> None:
     """Its own tasks take the candidate back."""
     sweeping.told(TAKEN, *MERGED, e.AbortAsked(person="oscar", reason="odd scores"))
