@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -9,9 +10,12 @@ from gates.policy import check
 from pipelines.cli.tree import PLATFORM, WorkingTree
 from pipelines.errors import InvalidInput, Problem
 from pipelines.render import Serves, check_change, render, serves_of
-from pipelines.spec.read import read_all
+from pipelines.spec.clients import CLIENTS_FILE, clients_problems
+from pipelines.spec.read import gate_settings, read_all
 from pipelines.spec.types import Platform, Release, Version
 from pipelines.strategy import plan
+
+_READ = ("clients.yaml", "release.yaml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +34,15 @@ def lint(tree: WorkingTree) -> Linted:
     texts = tree.written()
     problems = [*tree.problems]
     platform, releases, found = _read(texts)
-    problems += found
+    problems += [*found, *_beside(tree)]
     manifests = 0
     if platform is not None:
         for release in releases.values():
             count, found = _model(platform, release, tree)
             manifests += count
             problems += found
+        problems += _untold(platform, releases, tree)
+        problems += _overlapping(platform, releases)
     ordered = sorted(set(problems), key=lambda one: (one.file, one.line, one.path, one.message))
     models, environments = len(tree.models()), len(platform.environments) if platform else 0
     return Linted(models, environments, manifests, tuple(ordered))
@@ -54,6 +60,39 @@ def _read(texts: dict[str, str]) -> tuple[Platform | None, dict[str, Release], l
         platform, releases = read_all(good)
         return platform, releases, list(error.problems)
     return platform, releases, []
+
+
+def _beside(tree: WorkingTree) -> Iterator[Problem]:
+    """What callers wrote down, and files that are nearly named like one that is read."""
+    for path, text in tree.beside().items():
+        if CLIENTS_FILE.fullmatch(path):
+            yield from clients_problems(text, path)
+        elif meant := difflib.get_close_matches(path.rpartition("/")[2], _READ, 1, 0.8):
+            yield Problem(path, 0, "", "is no file that lockgate reads", f"did you mean `{meant[0]}`?")
+
+
+def _untold(platform: Platform, releases: dict[str, Release], tree: WorkingTree) -> Iterator[Problem]:
+    """Models whose tier wants to know who calls them, and nobody wrote it down."""
+    for model, release in releases.items():
+        tier, path = platform.tiers[release.tier], f"models/{model}/clients.yaml"
+        if "compatibility" not in tier.gates or path in tree.beside():
+            continue
+        if gate_settings(tier, release, "compatibility").clients_required:
+            message = f"is missing; the tier {release.tier} asks for it: compatibility.clients_required"
+            yield Problem(path, 0, "", message, "write down who calls the model, and with which tensors")
+
+
+def _overlapping(platform: Platform, releases: dict[str, Release]) -> Iterator[Problem]:
+    """Models whose alerts would count a neighbour's requests, since Standard mode's names hardly differ."""
+    for name, environment in platform.environments.items():
+        if environment.mode == "Knative" or environment.metrics is None or environment.metrics.alerts is None:
+            continue
+        for model, release in releases.items():
+            longer = (other for other in releases.values() if other.model.startswith(f"{model}-"))
+            if other := next((other for other in longer if other.tenant == release.tenant), None):
+                message = f"alerts in {name} would count {other.model} as well, which begins with {model}-"
+                hint = "name one of them differently, or write no alerts there"
+                yield Problem(f"models/{model}/release.yaml", 0, "model", message, hint)
 
 
 def _model(platform: Platform, release: Release, tree: WorkingTree) -> tuple[int, list[Problem]]:

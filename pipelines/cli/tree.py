@@ -75,6 +75,15 @@ class WorkingTree:
         """Everything people write: platform.yaml and every release.yaml that can be read."""
         return dict(self._written())
 
+    def beside(self) -> dict[str, str]:
+        """YAML files in the folders of models, but release.yaml: path -> text."""
+        found = {}
+        for place in sorted(self.root.glob("models/*/*.y*ml")):
+            path = place.relative_to(self.root).as_posix()
+            if place.name != "release.yaml" and (text := self.read(path)) is not None:
+                found[path] = text
+        return found
+
     def _written(self) -> Iterator[tuple[str, str]]:
         for path in (PLATFORM, *(f"models/{model}/release.yaml" for model in self.models())):
             if (text := self.read(path)) is not None:

@@ -26,7 +26,7 @@ def _sample() -> Path:
 def init(session: Session, folder: Path) -> None:
     """Copy the sample repository into an empty folder.
 
-    The JSON Schemas of platform.yaml and release.yaml are written to schemas/, for editors.
+    The JSON Schemas of platform.yaml, release.yaml and clients.yaml are written to schemas/, for editors.
     """
     from gates import registry
     from pipelines.spec.schema import schemas
@@ -42,8 +42,9 @@ def init(session: Session, folder: Path) -> None:
         place = folder / "schemas" / f"{name}.json"
         place.write_text(json.dumps(schema, indent=2, sort_keys=True) + "\n", "utf-8")
     _point(folder / "platform.yaml", "schemas/platform.json")
-    for release in folder.glob("models/*/release.yaml"):
-        _point(release, "../../schemas/release.json")
+    for name in ("release", "clients"):
+        for file in folder.glob(f"models/*/{name}.yaml"):
+            _point(file, f"../../schemas/{name}.json")
     files = sorted(place.relative_to(folder).as_posix() for place in folder.rglob("*") if place.is_file())
     written = [path for path in files if not path.startswith(".git/")]
     if session.as_json:
@@ -61,9 +62,9 @@ def _point(file: Path, schema: str) -> None:
 def lint(session: Session, path: Path | None) -> int:
     """Check every file people edit, and every manifest they lead to.
 
-    Reads platform.yaml and all models/*/release.yaml below PATH (else --repo, else here), renders every
-    model for every environment, and holds each manifest against the policy. All problems are listed at
-    once. Exit code 3 when there is one.
+    Reads platform.yaml, all models/*/release.yaml and the clients.yaml beside them below PATH (else --repo,
+    else here), renders every model for every environment, and holds each manifest against the policy. All
+    problems are listed at once. Exit code 3 when there is one.
     """
     from pipelines.cli.linting import lint as all_of
     from pipelines.cli.tree import WorkingTree

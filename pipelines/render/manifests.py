@@ -163,7 +163,6 @@ def _problems(
     yield from _share_problems(release, serves)
     yield from _version_problems(release, serves)
     yield from _serving_problems(release)
-    yield from _pack_problems(environment_name, environment)
     if environment.mode == "Standard":
         yield from _standard_problems(release, environment_name, environment, serves)
 
@@ -216,14 +215,6 @@ def _serving_problems(release: Release) -> Iterator[Problem]:
     if serving.replicas.min > serving.replicas.max:
         message = f"min {serving.replicas.min} is above max {serving.replicas.max}"
         yield _in_release(release, "serving.replicas", message, "KServe refuses it; raise max")
-
-
-def _pack_problems(environment_name: str, environment: Environment) -> Iterator[Problem]:
-    metrics = environment.metrics
-    if metrics is not None and metrics.alerts is not None and metrics.pack not in PACKS:
-        where = f"environments.{environment_name}.metrics.pack"
-        message = f"{metrics.pack!r} is no metrics pack, so no alerts can be written"
-        yield Problem("platform.yaml", 0, where, message, f"write one of {', '.join(PACKS)}")
 
 
 def _standard_problems(

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
+from gates.metrics import PACKS
 from pipelines.errors import Problem
 from pipelines.spec import packs, settings
 from pipelines.spec.scalars import Path, near, show
@@ -45,6 +46,7 @@ def platform_problems(parts: Parts, document: Document) -> Iterator[Problem]:
     for name, environment in parts.environments.items():
         yield from _references(name, environment, parts, document)
         yield from _splits(name, environment, parts, document)
+        yield from _metrics_pack(name, environment, document)
     yield from _cycles(parts, document)
     yield from _shared_applications(parts, document)
     yield from _previews(parts, document)
@@ -91,6 +93,16 @@ def _splits(name: str, environment: Environment, parts: Parts, document: Documen
     if not environment.gateway_api:
         message = f"{why} with the Gateway API"
         yield document.problem(("environments", name, "gateway_api"), message, "write gateway_api: true")
+
+
+def _metrics_pack(name: str, environment: Environment, document: Document) -> Iterator[Problem]:
+    """Unknown, nothing could be counted there, and every promotion would hold until its budget is spent."""
+    metrics = environment.metrics
+    if metrics is not None and metrics.pack not in PACKS:
+        path: Path = ("environments", name, "metrics", "pack")
+        yield document.problem(
+            path, f"there is no metrics pack {show(metrics.pack)}", near(metrics.pack, PACKS)
+        )
 
 
 def _cycles(parts: Parts, document: Document) -> Iterator[Problem]:

@@ -1,4 +1,4 @@
-"""JSON Schemas of platform.yaml and release.yaml, so that editors complete and check while people type.
+"""JSON Schemas of the files people write, so that editors complete and check while people type.
 
 Generated from the models, never written by hand. They say less than the reader does: rules across
 sections and files are the reader's alone.
@@ -10,18 +10,20 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
+from pipelines.spec.clients import Clients
 from pipelines.spec.settings import gate_class
 from pipelines.spec.shapes import duration
 from pipelines.spec.types import Platform, Release
 
 
 def schemas(gates: tuple[str, ...] = ()) -> dict[str, dict[str, Any]]:
-    """The schemas ``platform`` and ``release``, the same on every call.
+    """The schemas ``platform``, ``release`` and ``clients``, the same on every call.
 
     Args:
         gates: names of gates whose settings the schemas describe; settings of others may be anything.
     """
-    return {"platform": _schema(Platform, gates), "release": _schema(Release, gates)}
+    shapes: dict[str, type[BaseModel]] = {"platform": Platform, "release": Release, "clients": Clients}
+    return {name: _schema(shape, gates) for name, shape in shapes.items()}
 
 
 def _schema(model: type[BaseModel], gates: tuple[str, ...]) -> dict[str, Any]:

@@ -88,6 +88,82 @@ def test_the_schemas_beside_it_accept_the_sample_and_refuse_a_misspelt_key(tree:
         assert list(rules.iter_errors({**document, "vresion": 1}))
 
 
+CLIENTS = """\
+clients:
+  checkout:
+    inputs: {input-0: {datatype: FP64, shape: [-1, 12]}}
+    outputs: {score: {datatype: FP64, shape: [-1]}}
+"""
+
+
+def test_lint_reads_what_callers_wrote_down(shell: Shell, tree: Path) -> None:
+    """The contract beside release.yaml, with file, line, key and what was meant; and a name nearly right."""
+    folder = tree / "models" / "fraud-scorer"
+    (folder / "clients.yaml").write_text(CLIENTS)
+    assert shell("lint", tree).code == 0
+    (folder / "clients.yaml").write_text(CLIENTS.replace("outputs", "output"))
+    (folder / "client.yaml").write_text(CLIENTS)
+    (folder / "values.yaml").write_text("mine: 1\n")
+
+    ran = shell("lint", tree)
+
+    assert ran.code == 3
+    assert "models/fraud-scorer/client.yaml: is no file that lockgate reads" in ran.out
+    assert "models/fraud-scorer/clients.yaml:4: clients.checkout.output: unknown key" in ran.out
+    assert "did you mean `outputs`?" in ran.out
+    assert "values.yaml" not in ran.out
+
+
+def test_lint_misses_a_contract_that_the_tier_wants(shell: Shell, tree: Path) -> None:
+    """Found while people write, and not when the candidate is judged."""
+    platform = tree / "platform.yaml"
+    wanted = "      signature: {}\n      compatibility: {clients_required: true}\n"
+    platform.write_text(platform.read_text().replace("      signature: {}\n", wanted, 1))
+    contract = tree / "models" / "fraud-scorer" / "clients.yaml"
+    contract.unlink(missing_ok=True)
+
+    ran = shell("lint", tree)
+
+    assert ran.code == 3
+    assert "models/fraud-scorer/clients.yaml: is missing; the tier regulated asks for it" in ran.out
+    contract.write_text(CLIENTS)
+    assert shell("lint", tree).code == 0
+
+
+def test_lint_knows_the_metrics_packs(shell: Shell, tree: Path) -> None:
+    """A name nobody knows would hold every promotion until its budget is spent."""
+    platform = tree / "platform.yaml"
+    platform.write_text(platform.read_text().replace("pack: envoy", "pack: envoi", 1))
+
+    ran = shell("lint", tree)
+
+    assert ran.code == 3
+    assert "environments.staging.metrics.pack: there is no metrics pack" in ran.out
+    assert "did you mean `envoy`?" in ran.out
+
+
+def test_lint_sees_alerts_that_would_count_a_neighbour(shell: Shell, tree: Path) -> None:
+    """In Standard mode `fraud` and `fraud-scorer` of one tenant cannot be told apart by names."""
+    platform, folder = tree / "platform.yaml", tree / "models"
+    text = platform.read_text().replace("# alerts: {labels", "alerts: {labels")
+    at = text.index("  prod:\n")
+    standard = "mode: Standard\n    gateway_api: true"
+    text = text[:at] + text[at:].replace("mode: Knative", standard, 1).replace('"0.20"', '"0.21"', 1)
+    platform.write_text(text)
+    shutil.copytree(folder / "fraud-scorer", folder / "fraud")
+    release(tree, "fraud").write_text(
+        release(tree).read_text().replace("model: fraud-scorer", "model: fraud")
+    )
+
+    ran = shell("lint", tree)
+
+    assert ran.code == 3
+    assert "models/fraud/release.yaml: model: alerts in prod would count fraud-scorer as well" in ran.out
+    moved = release(tree, "fraud").read_text().replace("tenant: risk", "tenant: retail")
+    release(tree, "fraud").write_text(moved)
+    assert "would count" not in shell("lint", tree).out
+
+
 def test_init_takes_an_empty_clone_and_nothing_else(shell: Shell, tmp_path: Path) -> None:
     """A folder with a file in it is left as it is."""
     clone, full = tmp_path / "clone", tmp_path / "full"

@@ -71,12 +71,6 @@ def test_no_alerts_where_nobody_asked() -> None:
     assert ALERTS not in files(serves(10), environment())
 
 
-def test_a_pack_that_nobody_knows_is_refused() -> None:
-    """There is nothing an alert could count."""
-    with pytest.raises(RenderRefused, match="'envy' is no metrics pack"):
-        files(serves(10), watched(pack="envy"))
-
-
 def test_nothing_of_a_promotion_is_in_the_alerts() -> None:
     """From the first version to the next one's end it is the same file."""
     wishes = [
