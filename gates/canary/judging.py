@@ -215,12 +215,24 @@ class Weighed:
         return self.suspected if self.harm.fewer else self.other
 
     def __str__(self) -> str:
+        return f"{self.harm.words}: {self.counted}; {self.worst}"
+
+    @property
+    def counted(self) -> str:
+        """Of both arms, with their shares."""
         one, two = self.candidate, self.stable
-        counted = (
-            f"{self.harm.words}: {one.bad} of {one.of} at the candidate ({_percent(one)}), "
+        return (
+            f"{one.bad} of {one.of} at the candidate ({_percent(one)}), "
             f"{two.bad} of {two.of} at the stable ({_percent(two)})"
         )
-        return f"{counted}; {self.worst}"
+
+    @property
+    def least(self) -> str:
+        """The smallest harm that the looks allow, in words; of a metric that is shown to be worse."""
+        times = max(self.tolerated, self.ruled.low or 0.0)
+        if self.harm.fewer:
+            return f"at most {1 / times:.3g} times"
+        return f"at least {times:.3g} times"
 
     @property
     def worst(self) -> str:
@@ -384,8 +396,9 @@ def _harm_shown(
         ceiling = float(_ceilings(board, progress)[board.harms.index(worst.harm)])
         alone = f"{worst.harm.words} alone at 100 % are shown to be above {100 * ceiling:.2g} %"
         return Finding(Status.FAIL, "worse_than_before", alone)
-    times = f"less than 1/{worst.tolerated:g}" if worst.harm.fewer else f"more than {worst.tolerated:g} times"
-    sentence = f"shown to be {times} as frequent as at the stable: {worst}"
+    sentence = (
+        f"{worst.harm.words} are shown to be {worst.least} as frequent as at the stable: {worst.counted}"
+    )
     return Finding(Status.FAIL, "worse_than_stable", sentence)
 
 

@@ -1,4 +1,4 @@
-"""Does the candidate hold its objectives under live traffic, and is it no worse than the stable version?
+"""Does the candidate hold its objectives under live traffic? (Is it worse than the stable? See ``canary``.)
 
 ``shares`` judges counted requests, ``burn`` how fast a budget is spent, ``queries`` what people ask in PromQL
 of their own; ``gate`` puts them together.

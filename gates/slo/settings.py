@@ -18,10 +18,5 @@ class SloSettings:
     """Chance that a good candidate ever fails by chance at one share, over all looks and objectives."""
     minimum_requests: Annotated[int, Ge(1)] = 100
     """Of each arm, before anything can pass."""
-    worse_than_stable: Annotated[float, Ge(1)] = 2.0
-    """A candidate whose share of bad requests is shown to be more than this many times the stable's fails,
-    within its budget or not."""
-    compare: bool = True
-    """Whether the two arms are compared at all."""
     queries: tuple[UserQuery, ...] = ()
     """Questions of your own in PromQL, about the candidate."""

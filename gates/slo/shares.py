@@ -7,7 +7,6 @@ from typing import Literal, NamedTuple
 
 from gates.binomial import anytime_bounds
 from gates.contract import ArmName, Measurement, Status
-from gates.slo.settings import SloSettings
 
 Kind = Literal["errors", "slow"]
 
@@ -47,18 +46,6 @@ class Bad:
         """Shown to be over its budget."""
         return self.bounds[0] > self.budget
 
-    def worse_than(self, stable: Bad, times: float) -> bool:
-        """Shown to be more than so many times as frequent as at the stable arm.
-
-        Given how many bad requests both arms had, those of the candidate are a share that grows with the
-        ratio of the two rates (conditional test of two Poisson rates; Przyborowski and Wilenski, 1940).
-        """
-        if not self.total or not stable.total:
-            return False
-        weight = self.total * times
-        low, _ = anytime_bounds(self.bad, self.bad + stable.bad, self.alpha)
-        return low > weight / (weight + stable.total)
-
     def measurement(self) -> Measurement:
         """As evidence, in percent."""
         low, high = self.bounds
@@ -82,13 +69,10 @@ class Bad:
         )
 
 
-def judge_share(candidate: Bad, stable: Bad | None, settings: SloSettings) -> Finding:
+def judge_share(candidate: Bad, stable: Bad | None) -> Finding:
     """What the bad requests of one kind say; ``stable`` is None where there is no other arm."""
     if candidate.over and not (stable and stable.over):
         return Finding(Status.FAIL, "objective_missed", str(candidate))
-    if stable and settings.compare and candidate.worse_than(stable, settings.worse_than_stable):
-        times = f"more than {settings.worse_than_stable:g} times the stable's share"
-        return Finding(Status.FAIL, "worse_than_stable", f"{times}: {candidate}; {stable}")
     if stable and candidate.over:
         both = "both arms miss it, so it is not the candidate's"
         return Finding(Status.UNKNOWN, "both_arms_bad", f"{both}: {candidate}; {stable}")

@@ -25,6 +25,8 @@ PEAK_RPS = 120.0
 """What callers send to production, at all times."""
 SLOW_MS = 100.0
 """Far above what a busy machine does to a good answer, and below v3's delay; an edge of Envoy's histogram."""
+IN_TIME_PERCENT = 90.0
+"""v3 misses it by so little that no objective shows it soon; beside v2 it shows."""
 
 
 def platform(
@@ -90,7 +92,9 @@ def _regulated() -> dict[str, Any]:
                 "calibration_seconds": 1.0,
             },
             "share": {},
-            "slo": {"minimum_requests": 100},
+            "slo": {},
+            # v2 has nearly twice as many trees as v1: to take a little longer is no harm.
+            "canary": {"minimum_requests": 50, "tolerances": {"tail": 2.0, "body": 2.0}},
             "approval": {},
         },
         "approval": {"wait_at_most": "30m", "ask_every": "1s"},
@@ -120,7 +124,7 @@ def release(catalogue: Catalogue, version: str, *, gates: Mapping[str, Any]) -> 
                 "resources": {"requests": {"cpu": "500m", "memory": "512Mi"}},
             },
             "slo": {
-                "latency": {"threshold_ms": SLOW_MS, "target_percent": 99.0},
+                "latency": {"threshold_ms": SLOW_MS, "target_percent": IN_TIME_PERCENT},
                 "error_budget_percent": 1.0,
                 "peak_rps": PEAK_RPS,
             },

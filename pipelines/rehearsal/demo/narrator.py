@@ -23,6 +23,8 @@ from pipelines.reports.words import clean, short
 _COLUMNS = 110
 _INDENT = 9
 """Columns that the time takes; what belongs to a sentence stands below it."""
+_LIVE = ("slo", "canary")
+"""Gates that count live requests."""
 _COLOURS = {"PASS": "green", "FAIL": "bold red", "UNKNOWN": "magenta", "WAIT": "yellow"}
 
 
@@ -153,9 +155,10 @@ class Narrator:
     def _judged(self, event: e.Judged, at: datetime, state: State) -> None:
         self._latest[event.stage, event.verdict["gate"]] = event.verdict
 
-    def _verdicts(self, stage: str, *, failed_only: bool = False) -> list[Mapping[str, Any]]:
+    def _verdicts(self, stage: str, *gates: str) -> list[Mapping[str, Any]]:
+        """The latest of a stage, of all gates where none is named."""
         said = [verdict for (at, _), verdict in self._latest.items() if at == stage]
-        return [one for one in said if one["status"] != "PASS"] if failed_only else said
+        return [one for one in said if not gates or one["gate"] in gates]
 
     def _tell_verdicts(self, verdicts: Iterable[Mapping[str, Any]]) -> None:
         for verdict in verdicts:
@@ -202,14 +205,16 @@ class Narrator:
             self._voice.say(f"judged before the merge, on commit {head}:", at=at)
             self._tell_verdicts(verdicts)
         elif step == "bake":
-            self._tell_verdicts(one for one in self._verdicts(event.stage) if one["gate"] == "slo")
+            self._tell_verdicts(self._verdicts(event.stage, *_LIVE))
         elif step == "approve":
             self._voice.say(event.sentence, at=at)
 
     def _refused(self, event: e.StepRefused, at: datetime, state: State) -> None:
-        failed = self._verdicts(event.stage, failed_only=True)
+        """What spoke against it, and of live requests also what did not."""
+        said = self._verdicts(event.stage)
+        failed = any(one["status"] == "FAIL" for one in said)
         self._voice.say(f"{event.stage} says no:", at=at)
-        self._tell_verdicts(failed)
+        self._tell_verdicts(one for one in said if one["status"] == "FAIL" or one["gate"] in _LIVE)
         if not failed:
             self._voice.below(event.sentence)
 

@@ -77,7 +77,7 @@ def test_counts_of_a_real_prometheus_are_judged(real: Metrics) -> None:
     fine, failing = judge(real, bake("fine")), judge(real, bake("failing"))
     assert (fine.status, fine.reason) == (Status.PASS, "no_harm_shown")
     assert (failing.status, failing.reason) == (Status.FAIL, "worse_than_stable")
-    assert "errors: 160 of 1600 at the candidate (10 %), 0 of 1600 at the stable (0 %)" in failing.sentence
+    assert "stable: 160 of 1600 at the candidate (10 %), 0 of 1600 at the stable (0 %)" in failing.sentence
 
 
 def test_memory_answers_as_prometheus_does(real: Metrics) -> None:
