@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 
 from pipelines.workflow.expressions import Group, Literal, Node, Operation
 from pipelines.workflow.placeholders import placeholders, strict, value_of
+from pipelines.workflow.tokens import Reader, tokens
 
 MAX_DEPTH = 60
 
@@ -66,7 +67,7 @@ def parse(text: str) -> Node:
     Raises:
         BadCondition: it is none.
     """
-    reader = _Reader(_tokens(text))
+    reader = _Reader(tokens(text, _TOKEN, BadCondition))
     tree = reader.value(1)
     if reader.kind != "end":
         raise BadCondition(f"does not go on at {reader.word!r}")
@@ -112,33 +113,8 @@ def _quote(text: str, quote: str) -> str:
     return quote
 
 
-def _tokens(text: str) -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
-    place, end = 0, len(text.rstrip())
-    while place < end:
-        match = _TOKEN.match(text, place)
-        if match is None:
-            raise BadCondition(f"cannot be read from {text[place : place + 20].strip()!r} on")
-        found.append((str(match.lastgroup), match[str(match.lastgroup)]))
-        place = match.end()
-    return [*found, ("end", "the end")]
-
-
-class _Reader:
+class _Reader(Reader):
     """Reads tokens by how tightly operators bind."""
-
-    def __init__(self, tokens: list[tuple[str, str]]) -> None:
-        self.tokens = tokens
-        self.place = 0
-        self.depth = 0
-
-    @property
-    def kind(self) -> str:
-        return self.tokens[self.place][0]
-
-    @property
-    def word(self) -> str:
-        return self.tokens[self.place][1]
 
     def value(self, binding: int) -> Node:
         self.depth += 1

@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from pipelines.workflow.tokens import Reader, tokens
+
 MAX_CHARACTERS = 10_000
 MAX_DEPTH = 60
 
@@ -163,40 +165,15 @@ def parse(text: str) -> Node:
     """
     if len(text) > MAX_CHARACTERS:
         raise BadExpression(f"has {len(text)} characters; at most {MAX_CHARACTERS} are read")
-    reader = _Reader(_tokens(text))
+    reader = _Reader(tokens(text, _TOKEN, BadExpression))
     tree = reader.sequence()
     if reader.kind != "end":
         raise BadExpression(f"does not go on at {reader.word!r}")
     return tree
 
 
-def _tokens(text: str) -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
-    place, end = 0, len(text.rstrip())
-    while place < end:
-        match = _TOKEN.match(text, place)
-        if match is None:
-            raise BadExpression(f"cannot be read from {text[place : place + 20].strip()!r} on")
-        found.append((str(match.lastgroup), match[str(match.lastgroup)]))
-        place = match.end()
-    return [*found, ("end", "the end")]
-
-
-class _Reader:
+class _Reader(Reader):
     """Reads tokens by how tightly operators bind."""
-
-    def __init__(self, tokens: list[tuple[str, str]]) -> None:
-        self.tokens = tokens
-        self.place = 0
-        self.depth = 0
-
-    @property
-    def kind(self) -> str:
-        return self.tokens[self.place][0]
-
-    @property
-    def word(self) -> str:
-        return self.tokens[self.place][1]
 
     def take(self, *words: str) -> bool:
         """Step over one of some signs or words, where it stands next."""
