@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pipelines.sweeping.sweeper import Report, Sweeper
 
 COULD_NOT_TELL = 5
-EVERY_SECONDS = 5.0
+EVERY_SECONDS = 10.0
 """With --for: a pass begins so long after the one before it began, or as soon as that is over."""
 
 
@@ -40,10 +40,11 @@ def sweep(session: Session, for_seconds: float) -> int:
     while True:
         began = clock.now().timestamp()
         good = _once(session, made) and good
-        next_pass = max(began + EVERY_SECONDS, clock.now().timestamp())
-        if next_pass >= end:
+        now = clock.now().timestamp()
+        rest_seconds = max(0.0, began + EVERY_SECONDS - now)
+        if now + rest_seconds >= end:
             return 0 if good else COULD_NOT_TELL
-        clock.sleep(next_pass - clock.now().timestamp())
+        clock.sleep(rest_seconds)
 
 
 def _once(session: Session, made: Sweeper) -> bool:

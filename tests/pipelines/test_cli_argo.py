@@ -312,6 +312,15 @@ def test_one_pass_says_what_it_did_with_its_figures(office: Port) -> None:
     assert "promotions seen" in ran.err
 
 
+def test_it_sweeps_again_and_again_until_its_time_is_over(
+    office: Port, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the sweeper's pod does, also where a pass takes longer than the time between two."""
+    monkeypatch.setattr("pipelines.cli.sweeping.EVERY_SECONDS", 0.01)
+
+    assert office("sweep", "--for", "3").out.count("promotions seen") > 1
+
+
 def test_a_pass_that_cannot_ask_argo_says_so(office: Port) -> None:
     """Exit code 5; what it can do without is done."""
     office.at(NOWHERE)

@@ -13,13 +13,18 @@ from pipelines.workflow.templates.promotion import common
 
 SWEEP, WANTED = "lockgate-sweep", "lockgate-wanted"
 LOOKS = replace(LARGE, seconds=900)
+SWEEPS_SECONDS = 45
+"""How long one pod sweeps, pass after pass: what is live is looked at as often as its tier says, not once a
+minute. The rest of the minute is for the pod's start and for a pass that takes longer: a pod that were still
+there when the next one is due would cost that one's whole minute."""
 WORKING_HOURS = "*/15 6-15 * * 1-5"
 """When promotions begin by themselves; an overlay changes it."""
 
 
 def sweep(pods: Pods) -> Iterator[WorkflowTemplate | CronWorkflow]:
-    """Every minute: look after each promotion that Argo drives. One that takes longer is not overtaken."""
-    yield _template(pods, SWEEP, ["sweep"], "Looks after promotions that wait, or whose workflow is gone")
+    """All the time: look after each promotion that Argo drives. A pod that takes longer is not overtaken."""
+    words = ["sweep", f"--for={SWEEPS_SECONDS}"]
+    yield _template(pods, SWEEP, words, "Looks after promotions that wait, or whose workflow is gone")
     yield _schedule(SWEEP, "* * * * *")
 
 

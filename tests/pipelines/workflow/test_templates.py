@@ -283,6 +283,19 @@ def test_secrets_come_by_reference_and_files_as_volumes() -> None:
     assert all("value" not in one for one in start["env"])
 
 
+def test_a_sweeper_is_over_before_the_next_one_is_due() -> None:
+    """One that were not would cost the whole minute of the next: they do not run side by side."""
+    (schedule,) = (
+        one["spec"] for one in kinds("CronWorkflow") if one["metadata"]["name"] == "lockgate-sweep"
+    )
+    ((_, template),) = ((name, one) for name, one in templates() if name == "lockgate-sweep")
+    command, option = template["container"]["args"]
+
+    assert (schedule["schedules"], schedule["concurrencyPolicy"]) == (["* * * * *"], "Forbid")
+    assert command == "sweep"
+    assert 30 < float(option.removeprefix("--for=")) <= 50
+
+
 def test_the_token_for_argo_is_given_to_the_sweeper_and_the_trigger_alone() -> None:
     """From the Secret that the cluster makes for their account."""
     holders = {
