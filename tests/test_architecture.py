@@ -42,6 +42,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "requests": ("pipelines/clients/", "pipelines/rehearsal/"),
     "rich": ("pipelines/cli/", "pipelines/reports/", "pipelines/rehearsal/demo"),
     "scipy": ("gates/binomial.py", "gates/evaluation/"),
+    "securesystemslib": ("pipelines/evidence/signing.py",),
     "sklearn": ("pipelines/rehearsal/training.py",),
     "subprocess": (
         "gates/load/",

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pipelines.evidence import Checked, Material
 
 REFUSED = 4
+_KEY = "evidence.signing_key"
 MAXIMUM_BYTES = 512 * 2**20
 """A file larger than this is no evidence of ours."""
 
@@ -52,19 +53,28 @@ def evidence() -> None:
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="By default <promotion>.evidence.zip here."
 )
+@click.option("--unsigned", is_flag=True, help="Where platform.yaml names a key that is not at hand here.")
 @common
 @passing
-def write(session: Session, promotion: str, output: Path | None) -> int:
+def write(session: Session, promotion: str, output: Path | None, unsigned: bool) -> int:
     """Write the evidence of a promotion.
 
-    PROMOTION is an id, or a model whose open or newest promotion is meant.
+    PROMOTION is an id, or a model whose open or newest promotion is meant. The statements of its verdicts are
+    signed with the key that platform.yaml names as evidence.signing_key.
     """
+    from dataclasses import replace
+
     from pipelines.cli.book import Book
-    from pipelines.evidence import pack, verify
+    from pipelines.evidence import SigningFailed, SigningMissing, pack, verify
 
     book = Book(session)
     entry = book.find(promotion)
-    data = pack(material(book, entry))
+    vouching = None if unsigned else book.platform().evidence
+    key = session.secrets.value(vouching.signing_key, _KEY) if vouching else ""
+    try:
+        data = pack(replace(material(book, entry), signing_key=key))
+    except (SigningFailed, SigningMissing) as error:
+        raise mistake("platform.yaml", f"{_KEY}: {error}", "mend it, or write with --unsigned") from None
     place = output or Path(f"{entry.state.promotion}.evidence.zip")
     _save(place, data)
     checked = verify(data)
@@ -83,18 +93,26 @@ def write(session: Session, promotion: str, output: Path | None) -> int:
 @click.option(
     "--sha256", "expected", metavar="HEX", help="Digest of the file as noted when it was handed over."
 )
+@click.option(
+    "--key",
+    "keys",
+    metavar="REFERENCE",
+    multiple=True,
+    help="Public key that must have signed: write env:NAME or file:/absolute/path of a PEM.",
+)
 @common
 @passing
-def verify(session: Session, file: Path, expected: str | None) -> int:
+def verify(session: Session, file: Path, expected: str | None, keys: tuple[str, ...]) -> int:
     """Check a file of evidence; no network is asked.
 
-    Exit code 0 when everything holds, 4 when something does not: the first such thing is named.
+    Of statements that are signed, the signatures are checked; with --key they must be, by one of these. Exit
+    code 0 when everything holds, 4 when something does not: the first such thing is named.
     """
     from dataclasses import replace
 
     from pipelines.evidence import verify as check
 
-    checked = check(_load(file))
+    checked = check(_load(file), {key: session.secrets.value(key, "--key") for key in keys})
     if expected and not checked.broken and checked.sha256 != expected.strip().lower().removeprefix("sha256:"):
         checked = replace(
             checked, broken=f"the file's sha256 is {checked.sha256}, not the one that was noted"

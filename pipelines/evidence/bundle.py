@@ -7,6 +7,8 @@ The file is a zip without compression, always made the same way: same contents, 
     commits.json            main's commits of this promotion, with their trailers
     verdicts.json           every gate's latest verdict; follows from the journal
     statements.jsonl        the same as in-toto statements; follow from the journal and what people wrote
+    signatures.jsonl        each statement in an envelope with its signature, where a key is configured
+    signing-key.pem         the public half of that key
     change.json             the change request as the record knows it; follows from the journal
     policy/…                the policy pack of the tier, where it names one
     base/…                  platform.yaml and release.yaml as they were read when it started
@@ -22,15 +24,14 @@ since; that the whole is the one that was handed over is shown by its sha256, ke
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from pipelines.errors import JournalBroken
-from pipelines.evidence import policy
+from pipelines.evidence import policy, signing
+from pipelines.evidence.archive import SUMS, Broken, check_sums, check_wrapping, unwrap, wrap
 from pipelines.evidence.statements import statements
 from pipelines.journal.events import Ended, Merged, ShareCommitted
 from pipelines.journal.lines import Line, decode, verdict_to_data
@@ -43,8 +44,7 @@ from pipelines.spec.types import Risk
 from pipelines.spec.yaml import load
 
 SCHEMA = "lockgate.evidence/2"
-SUMS, ABOUT, JOURNAL, COMMITS, VERDICTS, STATEMENTS, CHANGE, REPORT = (
-    "SHA256SUMS",
+ABOUT, JOURNAL, COMMITS, VERDICTS, STATEMENTS, CHANGE, REPORT = (
     "promotion.json",
     "journal.jsonl",
     "commits.json",
@@ -54,8 +54,6 @@ SUMS, ABOUT, JOURNAL, COMMITS, VERDICTS, STATEMENTS, CHANGE, REPORT = (
     "report.html",
 )
 CARDS = ("model-card.md", "model-card.html")
-_WRITTEN = (1980, 1, 1, 0, 0, 0)
-"""The time every file in the zip bears: the earliest that the format can say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +72,8 @@ class Material:
     card_html: str
     policy: Mapping[str, str] = field(default_factory=dict)
     """Name of the tier's policy pack -> its text; empty where the tier names none."""
+    signing_key: str = ""
+    """PEM of the private key that signs the statements; "" leaves them unsigned."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,18 +92,15 @@ class Checked:
     """The first thing that does not hold; "" when everything does."""
 
 
-class _Broken(Exception):
-    """Something does not hold; the message names it."""
-
-
 # ------------------------------------------------------------------------ writing
 
 
 def pack(material: Material) -> bytes:
-    """Write the file; the same material gives the same bytes.
+    """Write the file; the same material gives the same bytes, signatures of ECDSA and RSA keys apart.
 
     Raises:
         JournalBroken: the journal does not hold; evidence of it would be none.
+        SigningMissing, SigningFailed: there is a key, and nothing can be signed with it.
     """
     lines = decode(material.promotion, material.journal)
     contents = {
@@ -116,9 +113,12 @@ def pack(material: Material) -> bytes:
         **{f"policy/{name}.yaml": text for name, text in material.policy.items()},
         **{f"base/{path}": text for path, text in material.base.items()},
     }
+    if material.signing_key:
+        signed = signing.sign(contents[STATEMENTS], material.signing_key)
+        contents |= {signing.ENVELOPES: signed.envelopes, signing.KEY: signed.public_key}
     for sha, files in material.manifests.items():
         contents |= {f"manifests/{sha}/{path}": text for path, text in files.items()}
-    return _zip({path: text.encode() for path, text in contents.items()})
+    return wrap({path: text.encode() for path, text in contents.items()})
 
 
 def _commit(commit: Commit) -> dict[str, Any]:
@@ -177,43 +177,32 @@ def _json(value: object) -> str:
     return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=True, default=str) + "\n"
 
 
-def _sums(contents: Mapping[str, bytes]) -> bytes:
-    rows = (f"{hashlib.sha256(contents[path]).hexdigest()}  {path}\n" for path in sorted(contents))
-    return "".join(rows).encode()
-
-
-def _zip(contents: Mapping[str, bytes]) -> bytes:
-    """Files in the order of their names, the sums last; nothing about this machine or this moment."""
-    held = io.BytesIO()
-    ordered = [*sorted(contents.items()), (SUMS, _sums(contents))]
-    with zipfile.ZipFile(held, "w", zipfile.ZIP_STORED) as archive:
-        for path, data in ordered:
-            entry = zipfile.ZipInfo(path, _WRITTEN)
-            entry.create_system, entry.external_attr = 3, 0o100644 << 16
-            archive.writestr(entry, data)
-    return held.getvalue()
-
-
 # ------------------------------------------------------------------------ checking
 
 
-def verify(data: bytes) -> Checked:
-    """Check a file offline; names the first thing that does not hold. Raises nothing, whatever it is."""
+def verify(data: bytes, keys: Mapping[str, str] | None = None) -> Checked:
+    """Check a file offline; names the first thing that does not hold. Raises nothing, whatever it is.
+
+    Args:
+        keys: reference of a public key -> its PEM; one of them must have signed the statements. None: they
+            may be unsigned, or signed by the key that the file brings along.
+    """
     held: list[str] = []
     contents: dict[str, bytes] = {}
     promotion, head, broken = "", "", ""
     try:
-        contents |= _unzip(data)
-        _check_sums(contents)
+        contents |= unwrap(data)
+        check_sums(contents)
         held.append(f"{len(contents) - 1} files have the digests that {SUMS} states")
         promotion, lines = _journal(contents)
         head = lines[-1].hash
         held.append(f"the journal's {len(lines)} lines follow one another, the last is {head}")
         for check in _CHECKS:
             held.extend(check(promotion, lines, contents))
-        _check_wrapping(contents, data)
+        held.append(_signed(contents, keys or {}))
+        check_wrapping(contents, data)
         held.append("the archive is byte for byte what these files make")
-    except _Broken as error:
+    except Broken as error:
         broken = str(error)
     except Exception as error:  # whoever forges one may put anything where a value belongs
         broken = f"it cannot be understood: {type(error).__name__}: {error}"
@@ -227,78 +216,36 @@ def verify(data: bytes) -> Checked:
     )
 
 
-def _unzip(data: bytes) -> dict[str, bytes]:
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            entries = archive.infolist()
-            _check_entries(entries, len(data))
-            return {entry.filename: archive.read(entry) for entry in entries}
-    except _Broken:
-        raise
-    except Exception as error:  # a damaged archive fails in as many ways as it can be damaged
-        raise _Broken(f"the archive cannot be read: {type(error).__name__}: {error}") from None
-
-
-def _check_entries(entries: Sequence[zipfile.ZipInfo], size: int) -> None:
-    """Before anything is read: no compression, no more than there is, no name twice."""
-    names = [entry.filename for entry in entries]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise _Broken(f"the archive holds {twice} twice")
-    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-        raise _Broken("the archive is compressed, which lockgate never does")
-    if sum(entry.file_size for entry in entries) > size:
-        raise _Broken("the archive claims to hold more than there is")
-
-
-def _check_sums(contents: Mapping[str, bytes]) -> None:
-    if SUMS not in contents:
-        raise _Broken(f"{SUMS} is missing")
-    stated = dict(_stated(contents[SUMS]))
-    for path in sorted(contents.keys() - {SUMS}):
-        if path not in stated:
-            raise _Broken(f"{path} is not listed in {SUMS}")
-        if hashlib.sha256(contents[path]).hexdigest() != stated[path]:
-            raise _Broken(f"{path} does not have the digest that {SUMS} states")
-    if gone := sorted(stated.keys() - contents.keys()):
-        raise _Broken(f"{gone[0]} is listed in {SUMS} and missing")
-
-
-def _stated(sums: bytes) -> Iterator[tuple[str, str]]:
-    for row in sums.decode(errors="replace").splitlines():
-        digest, _, path = row.partition("  ")
-        yield path, digest
-
-
 def _text(contents: Mapping[str, bytes], path: str) -> str:
     if path not in contents:
-        raise _Broken(f"{path} is missing")
+        raise Broken(f"{path} is missing")
     try:
         return contents[path].decode()
     except UnicodeDecodeError:
-        raise _Broken(f"{path} is not UTF-8 text") from None
+        raise Broken(f"{path} is not UTF-8 text") from None
 
 
 def _data(contents: Mapping[str, bytes], path: str) -> Any:
     try:
         return json.loads(_text(contents, path))
     except ValueError as error:
-        raise _Broken(f"{path} is not JSON: {error}") from None
+        raise Broken(f"{path} is not JSON: {error}") from None
 
 
 def _journal(contents: Mapping[str, bytes]) -> tuple[str, tuple[Line, ...]]:
     about = _data(contents, ABOUT)
     promotion = about.get("promotion") if isinstance(about, dict) else None
     if not isinstance(promotion, str) or about.get("schema") != SCHEMA:
-        raise _Broken(f"{ABOUT} is not of schema {SCHEMA}")
+        raise Broken(f"{ABOUT} is not of schema {SCHEMA}")
     try:
         lines = decode(promotion, _text(contents, JOURNAL))
         state = fold(lines)
     except JournalBroken as error:
-        raise _Broken(f"{JOURNAL}: {error}") from None
+        raise Broken(f"{JOURNAL}: {error}") from None
     except (TypeError, KeyError, ValueError) as error:
-        raise _Broken(f"{JOURNAL} tells no promotion: {error}") from None
+        raise Broken(f"{JOURNAL} tells no promotion: {error}") from None
     if state is None or state.promotion != promotion:
-        raise _Broken(f"{JOURNAL} is not that of {promotion}")
+        raise Broken(f"{JOURNAL} is not that of {promotion}")
     return promotion, lines
 
 
@@ -307,24 +254,40 @@ def _check_parts(promotion: str, lines: Sequence[Line], contents: Mapping[str, b
     state = fold(lines)
     assert state is not None  # noqa: S101 - _journal() has seen to it
     release = f"base/models/{state.started.model}/release.yaml"
+    signatures = {signing.ENVELOPES, signing.KEY}
     wanted = {SUMS, ABOUT, JOURNAL, COMMITS, VERDICTS, STATEMENTS, CHANGE, REPORT, *CARDS}
-    wanted |= {"base/platform.yaml", release}
+    wanted |= {"base/platform.yaml", release, *(signatures if signatures & contents.keys() else ())}
     if named := _pack_named(contents, state):
         wanted.add(f"policy/{named}.yaml")
     folders = tuple(f"manifests/{share['commit']}/" for share in share_commits(lines))
     if gone := sorted(wanted - contents.keys()):
-        raise _Broken(f"{gone[0]} is missing")
+        raise Broken(f"{gone[0]} is missing")
     odd = sorted(path for path in contents.keys() - wanted if not path.startswith(folders or (":",)))
     if odd:
-        raise _Broken(f"{odd[0]} does not belong to the evidence of this promotion")
+        raise Broken(f"{odd[0]} does not belong to the evidence of this promotion")
     yield "everything that belongs in is there, and nothing else"
 
 
 def _check_derived(promotion: str, lines: Sequence[Line], contents: Mapping[str, bytes]) -> Iterator[str]:
     for path, text in _derived(promotion, lines, _base(contents)).items():
         if _text(contents, path) != text:
-            raise _Broken(f"{path} does not say what the journal says")
+            raise Broken(f"{path} does not say what the journal says")
     yield f"{ABOUT}, {VERDICTS}, {STATEMENTS} and {CHANGE} say what the journal says"
+
+
+def _signed(contents: Mapping[str, bytes], keys: Mapping[str, str]) -> str:
+    """Whose signature the statements bear, in words."""
+    if signing.ENVELOPES not in contents:
+        if keys:
+            raise Broken(f"the statements are not signed, by none of {', '.join(keys)}")
+        return "the statements are NOT signed: they are as good as the journal they follow from"
+    held = signing.Signed(
+        envelopes=_text(contents, signing.ENVELOPES), public_key=_text(contents, signing.KEY)
+    )
+    try:
+        return signing.verify(held, _text(contents, STATEMENTS), keys)
+    except (signing.SigningFailed, signing.SigningMissing) as error:
+        raise Broken(str(error)) from None
 
 
 def _check_manifests(promotion: str, lines: Sequence[Line], contents: Mapping[str, bytes]) -> Iterator[str]:
@@ -338,11 +301,11 @@ def _check_manifests(promotion: str, lines: Sequence[Line], contents: Mapping[st
         try:
             serves = serves_of(files)
         except Exception as error:  # the record's reader knows why it cannot be read
-            raise _Broken(f"manifests/{sha}: {error}") from None
+            raise Broken(f"manifests/{sha}: {error}") from None
         if serves is None:
-            raise _Broken(f"manifests/{sha} is missing, or holds no record of what is served")
+            raise Broken(f"manifests/{sha} is missing, or holds no record of what is served")
         if (serves.promotion, serves.share_percent) != (promotion, percent):
-            raise _Broken(
+            raise Broken(
                 f"manifests/{sha} are of {serves.promotion} at {serves.share_percent} %, "
                 f"not of this promotion at {percent} %"
             )
@@ -375,11 +338,11 @@ def _check_commits(promotion: str, lines: Sequence[Line], contents: Mapping[str,
         for share in share_commits(lines):
             borne = trailers.get(share["commit"])
             if borne is None:
-                raise _Broken(f"{COMMITS} does not list {share['commit']}")
+                raise Broken(f"{COMMITS} does not list {share['commit']}")
             if borne.get("Lockgate-Promotion") != promotion and share["commit"] not in by_hand:
-                raise _Broken(f"{COMMITS}: {share['commit']} does not bear this promotion's trailers")
+                raise Broken(f"{COMMITS}: {share['commit']} does not bear this promotion's trailers")
     except (TypeError, KeyError, AttributeError) as error:
-        raise _Broken(f"{COMMITS} is no list of commits: {error}") from None
+        raise Broken(f"{COMMITS} is no list of commits: {error}") from None
     yield f"{len(trailers)} commits are listed, those of every share with their trailers"
 
 
@@ -393,14 +356,14 @@ def _check_approval(promotion: str, lines: Sequence[Line], contents: Mapping[str
         return
     covered = manifest_digest(_manifests(contents, state.commits[100]))
     if covered != intended.manifest_digest:
-        raise _Broken(
+        raise Broken(
             f"the approval covers manifests of {intended.manifest_digest}, those of 100 % are {covered}"
         )
     started = state.started
     stable = started.stable["digest"] if started.stable else ""
     parts = (started.candidate["digest"], stable, covered, started.environment)
     if hashlib.sha256("\n".join(parts).encode()).hexdigest() != intended.correlation_id:
-        raise _Broken("the change's correlation id is not that of these digests and this environment")
+        raise Broken("the change's correlation id is not that of these digests and this environment")
     yield f"the change's correlation id {intended.correlation_id} covers exactly the manifests of 100 %"
 
 
@@ -439,32 +402,23 @@ def _check_policy(promotion: str, lines: Sequence[Line], contents: Mapping[str, 
     pack = read_pack(text)
     known = packs.pack(named) if named in packs.names() else None
     if known is not None and known.version == pack.version and packs.text_of(named) != text:
-        raise _Broken(f"policy/{named}.yaml is not version {pack.version} of that pack")
+        raise Broken(f"policy/{named}.yaml is not version {pack.version} of that pack")
     base = _plain(contents, f"base/models/{state.started.model}/release.yaml")
     risk = Risk.model_validate(base.get("risk") or {})
     if lacks := policy.missing(pack, risk, state):
-        raise _Broken(f"the policy pack {named} wants {lacks[0]}, which is missing")
+        raise Broken(f"the policy pack {named} wants {lacks[0]}, which is missing")
     approved = policy.approvers(
         verdict for (_, gate), verdict in state.verdicts.items() if gate == "approval"
     )
     same = _section(_section(_tier(contents, state), "gates"), "approval").get("same_person", ())
     if alike := policy.alike(pack, risk, approved, same):
-        raise _Broken(f"{alike}, under the policy pack {named}")
+        raise Broken(f"{alike}, under the policy pack {named}")
     yield f"everything that the policy pack {named}, version {pack.version}, wants is there"
 
 
 def _check_end(promotion: str, lines: Sequence[Line], contents: Mapping[str, bytes]) -> Iterator[str]:
     ended = isinstance(lines[-1].event, Ended)
     yield "the promotion has ended" if ended else "the promotion had not ended when this was written"
-
-
-def _check_wrapping(contents: Mapping[str, bytes], data: bytes) -> None:
-    """Every byte outside the files too: headers, names, order, times."""
-    made = _zip({path: text for path, text in contents.items() if path != SUMS})
-    if made != data:
-        place = next((n for n, pair in enumerate(zip(made, data, strict=False)) if pair[0] != pair[1]), None)
-        at = f"byte {place}" if place is not None else f"its length, {len(data)} for {len(made)} bytes"
-        raise _Broken(f"the archive differs from what these files make at {at}")
 
 
 _Check = Callable[[str, Sequence[Line], Mapping[str, bytes]], Iterator[str]]

@@ -1,7 +1,8 @@
 """Each verdict as an in-toto statement (https://in-toto.io/Statement/v1): subject, policy, materials. Pure.
 
 They follow from the journal and the two files people wrote, byte for byte, so whoever has the bundle can make
-them again. They bear no signature of their own: the journal's chain and the bundle's sha256 vouch for them.
+them again. Where no key is configured to sign them (``signing``), the journal's chain and the bundle's sha256
+alone vouch for them.
 """
 
 from __future__ import annotations

@@ -442,6 +442,13 @@ class Freeze(Frozen):
         return until
 
 
+class Evidence(Frozen):
+    """How the evidence of promotions is vouched for."""
+
+    signing_key: Secret
+    """Private key that signs the statements of verdicts: PEM of an Ed25519, ECDSA or RSA key, no password."""
+
+
 class Platform(Frozen):
     """platform.yaml: where models run and by which policies. Edited by platform and risk."""
 
@@ -449,3 +456,4 @@ class Platform(Frozen):
     environments: Annotated[dict[DnsLabel, Environment], Len(1)]
     tiers: Annotated[dict[DnsLabel, Tier], Len(1)]
     freezes: tuple[Freeze, ...] = Field((), strict=False)
+    evidence: Evidence | None = None

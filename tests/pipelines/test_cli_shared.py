@@ -689,6 +689,39 @@ def test_evidence_that_does_not_hold_is_written_and_said(office: Office, tmp_pat
     assert office("evidence", promotion, "-o", tmp_path / "no" / "file.zip").code == 3
 
 
+def test_evidence_is_signed_where_platform_yaml_names_a_key(office: Office, tmp_path: Path) -> None:
+    """A key that is not at hand, or none, stops the writing unless somebody says so; verify takes the key."""
+    from tests.pipelines.test_evidence_signing import pair  # skips where the extra is not installed
+
+    promotion = walked(office, "vouched")
+    private, public = pair()
+    named = f"{office.platform}\nevidence: {{signing_key: env:EVIDENCE_KEY}}\n"
+    office.commit({"platform.yaml": named}, "a key for evidence")
+    place, bare = tmp_path / "signed.zip", tmp_path / "bare.zip"
+    try:
+        absent = office("evidence", promotion, "-o", place)
+        useless = office("evidence", promotion, "-o", place, EVIDENCE_KEY="no key at all")
+        assert (absent.code, useless.code, place.exists()) == (3, 3, False)
+        assert "evidence.signing_key" in absent.err
+        assert "the key cannot sign" in useless.err
+        assert office("evidence", promotion, "-o", place, EVIDENCE_KEY=private).code == 0
+        assert office("evidence", promotion, "--unsigned", "-o", bare).code == 0
+    finally:
+        office.commit({"platform.yaml": office.platform}, "without it")
+    (tmp_path / "risk.pub").write_text(public)
+    (tmp_path / "risk.pub").chmod(0o600)
+    alone, key = Shell({"HOME": str(tmp_path)}), f"file:{tmp_path / 'risk.pub'}"
+
+    checked = alone("evidence", "verify", place, "--key", key)
+    assert checked.code == 0, checked.out
+    assert "statements are signed by the key sha256:" in checked.out
+    assert alone("evidence", "verify", place).code == 0
+    assert "NOT signed" in alone("evidence", "verify", bare).out
+    assert alone("evidence", "verify", bare, "--key", key).code == 4
+    stranger = alone("evidence", "verify", place, "--key", "env:OTHER", OTHER=pair()[1])
+    assert (stranger.code, "which is not env:OTHER" in stranger.out) == (4, True)
+
+
 # --------------------------------------------------------------------------- doctor
 
 

@@ -23,7 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.errors import JournalBroken
-from pipelines.evidence import SUMS, Material, bundle, pack, verify
+from pipelines.evidence import SUMS, Material, archive, pack, verify
 from pipelines.journal import events as e
 from pipelines.journal.lines import Line, decode, encode
 from pipelines.ports import Commit
@@ -118,7 +118,7 @@ def forged(change: Callable[[dict[str, bytes]], object]) -> bytes:
     files = contents()
     del files[SUMS]
     change(files)
-    return bundle._zip(files)
+    return archive.wrap(files)
 
 
 def test_what_was_packed_holds() -> None:

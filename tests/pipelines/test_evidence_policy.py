@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from gates.contract import Evidence, Measurement, Status
-from pipelines.evidence import bundle, pack, verify
+from pipelines.evidence import archive, pack, verify
 from pipelines.journal import events as e
 from pipelines.journal.lines import encode, verdict_to_data
 from pipelines.spec import packs
@@ -117,7 +117,7 @@ def test_a_pack_that_is_taken_out_or_put_in_is_found(
     del files["SHA256SUMS"]
     change(files)
 
-    assert says in verify(bundle._zip(files)).broken
+    assert says in verify(archive.wrap(files)).broken
 
 
 def test_a_pack_that_was_softened_is_found() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from gates.contract import Status
-from pipelines.evidence import bundle, pack, verify
+from pipelines.evidence import archive, pack, verify
 from pipelines.journal.lines import verdict_to_data
 from tests import plans
 from tests.examples import V2
@@ -91,4 +91,4 @@ def test_what_was_changed_no_longer_follows(name: str, change: Callable[[str], s
     files[name] = change(before.decode()).encode()
     assert before != files[name]
 
-    assert "statements.jsonl does not say what the journal says" == verify(bundle._zip(files)).broken
+    assert "statements.jsonl does not say what the journal says" == verify(archive.wrap(files)).broken
