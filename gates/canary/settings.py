@@ -44,7 +44,7 @@ class Harm:
 
 
 ERRORS: Final = Harm(
-    name="errors", words="errors", lowest=1.5, highest=6.0, weight=0.42, spread=0.2, budget="errors"
+    name="errors", words="errors", lowest=1.5, highest=6.0, weight=0.42, spread=0.17, budget="errors"
 )
 SLOW: Final = Harm(
     name="slow", words="slow answers", lowest=1.5, highest=9.0, weight=0.16, spread=0.45, budget="slow"

@@ -16,7 +16,7 @@ from pathlib import Path
 from gates.canary import CanarySettings
 from tests.bench.judge import plots, tables, wire
 from tests.bench.judge.book import Book, read
-from tests.bench.judge.rules import calibrated
+from tests.bench.judge.rules import OURS, calibrated, of_table
 from tests.bench.judge.tables import Cell
 
 RESULTS = Path(__file__).with_name("results")
@@ -24,6 +24,10 @@ RESULTS = Path(__file__).with_name("results")
 LEGEND = """Benign scenarios: aborted in the split / by the end, percent. Harmful ones: detected (percent),
 median minute, requests that the candidate served as percent of those of a whole rollout. h: percent of
 the rollouts that were held at a share longer than planned. By the end includes what 100 % showed."""
+
+
+SEEDS_LEGEND = """lockgate alone, under seeds that it was not tuned on: other traffic, and other clean
+rollouts from which its noise was calibrated. Percent; the bar is that of the tables."""
 
 
 WIRE_LEGEND = """Streams of the fraud table (seventy requests a second, 15-minute steps, realistic noise) as
@@ -42,10 +46,15 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--wire", type=int, metavar="N", help="instead: N rollouts each through a real Prometheus"
     )
+    parser.add_argument(
+        "--seeds", type=int, metavar="N", help="instead: lockgate against the bar under N other seeds"
+    )
     asked = parser.parse_args(arguments)
     asked.out.mkdir(parents=True, exist_ok=True)
     if asked.wire:
         return through_prometheus(book, asked.wire, asked.out)
+    if asked.seeds:
+        return under_other_seeds(book, asked.seeds, asked.runs, asked.out)
     found: list[Cell] = []
     text = [f"# Canary judges compared\n\n{LEGEND}\n"]
     print(LEGEND)
@@ -64,6 +73,27 @@ def main(arguments: Sequence[str]) -> int:
     lines = (json.dumps(one.to_data(), sort_keys=True) for one in found)
     (asked.out / "figures.jsonl").write_text("".join(f"{line}\n" for line in lines), "utf-8")
     return 0 if all(met for _, _, met in tables.verdicts(book, found)) else 1
+
+
+def under_other_seeds(book: Book, several: int, runs: int | None, out: Path) -> int:
+    """How much of the bar is luck; 1 when a cell is ever missed."""
+    told = []
+    for shift in range(1, several + 1):
+        other = book.reseeded(1000 * shift)
+        places = dict.fromkeys((demand.table, demand.scenario) for demand in book.bar)
+        found = [
+            tables.cell(other, table, OURS, of_table(other, table)[OURS], scenario, runs)
+            for table, scenario in places
+        ]
+        told.append(tables.verdicts(other, found))
+    lines = ["| cell | lowest | highest | met |", "| --- | --- | --- | --- |"]
+    for row in zip(*told, strict=True):
+        values, met = [value for _, value, _ in row], sum(met for _, _, met in row)
+        lines.append(f"| {row[0][0]} | {min(values):.2f} | {max(values):.2f} | {met} of {several} |")
+    text = f"# Under other seeds\n\n{SEEDS_LEGEND}\n\n" + "\n".join(lines) + "\n"
+    print(text)
+    (out / "seeds.md").write_text(text, "utf-8")
+    return 0 if all(met for row in told for _, _, met in row) else 1
 
 
 WIRED = ("clean", "warm-up", "err1.0", "err0.3", "p99x1.25", "leak")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -64,6 +64,11 @@ class Book:
     calibration_rollouts: int
     calibration_seed: int
     bar: tuple[Demand, ...]
+
+    def reseeded(self, by: int) -> Book:
+        """The same with other dice, for calibration too."""
+        tables = {name: replace(table, seed=table.seed + by) for name, table in self.tables.items()}
+        return replace(self, tables=tables, calibration_seed=self.calibration_seed + by)
 
     def seed(self, table: str, scenario: str) -> tuple[int, int]:
         """Of one cell; all rules meet the same one."""

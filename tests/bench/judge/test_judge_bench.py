@@ -7,7 +7,10 @@ finder as R and Kayenta have it; the other rules against their definition, minut
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
+from itertools import combinations
+from math import dist
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +23,7 @@ from tests.bench.judge import __main__, plots, tables
 from tests.bench.judge.book import Book, Demand, read
 from tests.bench.judge.kayenta import CONFIDENCE, TOLERANCE, Kayenta, is_high
 from tests.bench.judge.ours import Lockgate
-from tests.bench.judge.rules import OURS, of_labels, of_table
+from tests.bench.judge.rules import OURS, calibrated, of_labels, of_table
 from tests.bench.judge.sequential import EProcess, GroupSequential, pocock
 from tests.bench.judge.streams import CANDIDATE, STABLE, Ints, Minute, Noise, Scenario, Stream
 from tests.bench.judge.tables import Cell
@@ -393,7 +396,7 @@ def small(book: Book) -> list[Cell]:
 
 
 def test_tables_and_pictures_are_drawn_of_what_was_found() -> None:
-    """One row per rule below the bar, one panel per fault that the bar names."""
+    """One row per rule below the bar; one panel per fault whose cost the bar limits, and the key."""
     found = small(BOOK)
     lines = tables.markdown(BOOK, "fraud", found).splitlines()
     assert [line.split("|")[1].strip() for line in lines[2:]] == ["**the bar**", "naive", f"**{OURS}**"]
@@ -401,8 +404,12 @@ def test_tables_and_pictures_are_drawn_of_what_was_found() -> None:
     told = tables.verdicts(BOOK, found)
     assert len(told) == sum(demand.table == "fraud" for demand in BOOK.bar)
     drawn = plots.svg(BOOK, "fraud", found)
-    assert drawn.count("<g ") == 5
-    assert drawn.count("<circle ") == 10
+    assert drawn.count("<g ") == 5 + 1
+    assert [drawn.count(f'class="{kind}"/>') for kind in ("o", "f")] == [5 + 1, 5 + 1]
+    for part in drawn.split("<g ")[1:]:
+        places = [(float(x), float(y)) for x, y in re.findall(r'x="([0-9.]+)" y="([0-9.]+)" class="k', part)]
+        assert len(places) == (0 if "the bar" in part else 2)
+        assert all(dist(*pair) >= plots.CLEAR for pair in combinations(places, 2))
 
 
 def test_one_command_writes_tables_figures_and_pictures(
@@ -419,3 +426,13 @@ def test_one_command_writes_tables_figures_and_pictures(
     lines = (tmp_path / "figures.jsonl").read_text("utf-8").splitlines()
     assert {json.loads(line)["table"] for line in lines} == {"credit"}
     assert (tmp_path / "credit.svg").read_text("utf-8").startswith("<svg ")
+
+
+def test_other_seeds_roll_other_dice(tmp_path: Path) -> None:
+    """Traffic and calibration alike; every cell of the bar is told of."""
+    other = BOOK.reseeded(1000)
+    assert BOOK.seed("fraud", "clean") != other.seed("fraud", "clean")
+    assert calibrated(BOOK, "fraud", "realistic") != calibrated(other, "fraud", "realistic")
+    assert __main__.main(["--seeds", "2", "--runs", "2", "--out", str(tmp_path)]) in (0, 1)
+    rows = (tmp_path / "seeds.md").read_text("utf-8").splitlines()
+    assert [row.split(" | ")[0] for row in rows if " of 2 |" in row] == [f"| {one}" for one in BOOK.bar]
