@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import requests
 
@@ -17,7 +18,12 @@ from pipelines.rehearsal.argo.cluster import Ended
 from pipelines.rehearsal.processes import wait_until
 from pipelines.workflow.running import Launch
 
-TOKENS = {"client": "argo-client-token", "reader": "argo-reader-token"}
+TOKENS = {
+    "client": "argo-client-token",
+    "reader": "argo-reader-token",
+    "dana@acme.example": "danas-argo-token",
+    "rita@acme.example": "ritas-argo-token",
+}
 PROMOTION = "fraud-scorer-prod-20260314T090000Z-7f3a"
 
 GRAPH = """
@@ -128,16 +134,20 @@ def client(made: ArgoServer, token: str = TOKENS["client"], **more: object) -> A
     return ArgoWorkflows(**facts)  # type: ignore[arg-type]
 
 
-def by_hand(made: ArgoServer, method: str, path: str, **body: str) -> None:
+def by_hand(
+    made: ArgoServer, method: str, path: str, *, token: str = TOKENS["client"], **body: object
+) -> dict[str, Any]:
     """What a person's curl asks for, or Argo's own pages; it is not refused."""
     answer = requests.request(
         method,
         f"{made.address}/api/v1/{path}",
         json=body,
-        headers={"Authorization": f"Bearer {TOKENS['client']}"},
+        headers={"Authorization": f"Bearer {token}"},
         timeout=10,
     )
     assert answer.ok, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
 
 
 def when(workflows: ArgoWorkflows, name: str, look: Callable[[Workflow], object]) -> Workflow:

@@ -6,6 +6,7 @@ every value is held against the repository here, in the first step, and all that
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, fields
@@ -17,6 +18,8 @@ from pipelines.spec.scalars import near
 URGENCIES = ("normal", "emergency")
 LONGEST = 500
 """Characters a value may have."""
+CREATOR = "workflows.argoproj.io/creator"
+"""Label of a workflow, and the beginning of two more."""
 _LOGIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}")
 _PROMOTION = re.compile(r"[a-z0-9][A-Za-z0-9-]{0,199}")
 
@@ -41,6 +44,60 @@ class Form:
     def words(self) -> str:
         """The reason as it is kept: an emergency says so where approvers read it."""
         return f"emergency: {self.reason}"[:LONGEST] if self.urgency == "emergency" else self.reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Creator:
+    """Who Argo's server says created a workflow, in the characters that labels may have.
+
+    It knows people where they log in to it (SSO), and else the service account whose token was used. Labels
+    are no proof: whoever may submit by the API may write their own. They tell a wrong name from a right one.
+    """
+
+    subject: str = ""
+    """The account, or what the identity provider calls the person: often a number."""
+    email: str = ""
+    """With ``.at.`` for the @."""
+    username: str = ""
+
+    @property
+    def text(self) -> str:
+        """All of it, as the journal keeps it."""
+        return " ".join(dict.fromkeys(one for one in (self.username, self.email, self.subject) if one))
+
+    def confirm(self, requested_by: str) -> None:
+        """Nobody asks in another's name: who asks cannot approve, and another could.
+
+        Where the server knows no name of a person there is nothing to compare.
+
+        Raises:
+            InvalidInput: the server says that somebody else created the workflow.
+        """
+        known = {one.lower() for one in (self.username, self.email, self.email.partition(".at.")[0]) if one}
+        if known and _as_label(requested_by).lower() not in known:
+            message = f"is {requested_by}, and Argo says that {self.text} created this workflow"
+            raise InvalidInput([Problem("--requested-by", 0, "", message, "write your own login")])
+
+
+def creator(labels: str) -> Creator:
+    """Who created a workflow, by its labels as JSON; nobody where these do not say."""
+    try:
+        found = json.loads(labels or "{}")
+    except ValueError:
+        found = {}
+    every = found.items() if isinstance(found, dict) else ()
+    texts = {key: value for key, value in every if isinstance(value, str)}
+    return Creator(
+        subject=texts.get(CREATOR, ""),
+        email=texts.get(f"{CREATOR}-email", ""),
+        username=texts.get(f"{CREATOR}-preferred-username", ""),
+    )
+
+
+def _as_label(name: str) -> str:
+    """A name as Argo writes it into a label: its last 63 characters, of which few are allowed."""
+    text = re.sub("[^-_.a-z0-9A-Z]", "-", name.replace("@", ".at.", 1))[-63:]
+    return re.sub("^[^a-z0-9A-Z]*|[^a-z0-9A-Z]*$", "", text)
 
 
 def given(value: str | None) -> str:

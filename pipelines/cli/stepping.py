@@ -15,8 +15,9 @@ from pipelines.cli.session import Session, command, mistake, one_line
 
 if TYPE_CHECKING:
     from pipelines.cli.book import Book
-    from pipelines.cli.form import Form
+    from pipelines.cli.form import Creator, Form
     from pipelines.engine import Assignment
+    from pipelines.journal.events import Driven
     from pipelines.journal.state import State
     from pipelines.steps.contract import Outcome
     from pipelines.steps.recorder import Recorder
@@ -38,6 +39,7 @@ CODES = {"done": 0, "refused": 4, "unknown": 5, "not_yet": 75}
 @click.option("--urgency", default="", help="start: normal or emergency.")
 @click.option("--workflow", envvar="LOCKGATE_WORKFLOW", default="", metavar="NAME", help="Who drives.")
 @click.option("--template", default="", metavar="NAME", help="start: what the workflow was made from.")
+@click.option("--labels", default="", metavar="JSON", help="start: the workflow's: who created it.")
 @click.option("--outputs", type=click.Path(path_type=Path), help="A folder for what came of it, as files.")
 @click.option("--message", type=click.Path(path_type=Path), help="A file that is there, for the sentence.")
 def step(
@@ -48,6 +50,7 @@ def step(
     asked: bool,
     workflow: str,
     template: str,
+    labels: str,
     outputs: Path | None,
     message: Path | None,
     **form: str,
@@ -57,13 +60,14 @@ def step(
     NAME is a stage of its plan, such as shift-10, or start, roll_back, outcome. Exit code 0 when it is done,
     75 when it has to be asked again, 4 when it was refused, 5 when something could not be told.
     """
-    from pipelines.cli.form import Form, given
+    from pipelines.cli.form import Form, creator, given
     from pipelines.errors import LockgateError
 
     told = _Told(session, name, outputs, message)
     try:
         if name == "start":
-            return _start(session, Form(promotion=promotion, **form), workflow, template, told)
+            filled = Form(promotion=promotion, **form)
+            return _start(session, filled, workflow, template, creator(labels), told)
         if not given(promotion):
             raise mistake("--promotion", "is blank", "name the promotion's id")
         return _run(session, name, promotion, gate, asked, workflow, told)
@@ -187,11 +191,12 @@ def _ended(state: State, told: _Told) -> int:
     return told(state.promotion, outcome, outcome=reason)
 
 
-def _start(session: Session, form: Form, workflow: str, template: str, told: _Told) -> int:
+def _start(session: Session, form: Form, workflow: str, template: str, creator: Creator, told: _Told) -> int:
     """Open a promotion or take one up; who drives it now is written into its journal."""
     from pipelines.cli.book import Book
     from pipelines.cli.form import checked, given
     from pipelines.cli.tree import MainTree
+    from pipelines.journal.events import Driven
     from pipelines.steps.contract import Done
     from pipelines.steps.recorder import Recorder
 
@@ -200,13 +205,20 @@ def _start(session: Session, form: Form, workflow: str, template: str, told: _To
     previews = {one.preview for one in platform.environments.values()}
     environments = [name for name in platform.environments if name not in previews]
     form = checked(form, models=MainTree(book.repository).models(), environments=environments)
+    if not form.promotion:  # who takes one up asks for nothing new
+        creator.confirm(form.requested_by)
     promotion = form.promotion or _opened(session, book, form, given(template))
     by, desktop = _by(workflow), session.desktop
     writer = by or f"person:{form.requested_by}"
     recorder = Recorder(book.journals, desktop.clock, promotion, writer, mask=desktop.secrets.mask)
     state = _taken_up(recorder, form, given(template))
     if by is not None and state.ended is None:
-        state = _drive(recorder, state, by.rpartition(":")[2], given(template))
+        workflow = by.rpartition(":")[2]
+        state = _drive(
+            recorder,
+            state,
+            Driven(driver="argo", workflow=workflow, template=given(template), created_by=creator.text),
+        )
     told.write(promotion=promotion, first=_flag(state.plan.first))
     label, environment = state.started.candidate["label"], state.started.environment
     return told(promotion, Done(sentence=f"{promotion} takes {label} to {environment}"))
@@ -269,9 +281,6 @@ def _taken_up(recorder: Recorder, form: Form, template: str) -> State:
     return state
 
 
-def _drive(recorder: Recorder, state: State, workflow: str, template: str) -> State:
+def _drive(recorder: Recorder, state: State, driven: Driven) -> State:
     """Who moves it from now on; written once, however often the task is run."""
-    from pipelines.journal.events import Driven
-
-    driven = Driven(driver="argo", workflow=workflow, template=template)
     return state if state.driven == driven else recorder.add(driven)

@@ -59,6 +59,8 @@ class Driven(Event):
     """argo: the template it was submitted from."""
     url: str = ""
     """argo: where people look at it; "" where nobody said."""
+    created_by: str = ""
+    """argo: who its server says created the workflow, as in labels; "" where it says nobody. No proof."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,6 +217,24 @@ class Resumed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FreezeBegan(Event):
+    """A freeze of platform.yaml, or a stop-the-line, keeps the next share from rising."""
+
+    kind = "freeze_began"
+    stage: str
+    """What would have risen."""
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FreezeEnded(Event):
+    """No freeze keeps it any more; not written where the promotion went back meanwhile."""
+
+    kind = "freeze_ended"
+    stage: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AbortAsked(Event):
     """A person, or a newer promotion, ended this one."""
 
@@ -265,6 +285,8 @@ KINDS: Mapping[str, type[Event]] = {
         ChangeClosed,
         Held,
         Resumed,
+        FreezeBegan,
+        FreezeEnded,
         AbortAsked,
         RollbackBegan,
         Ended,

@@ -121,8 +121,8 @@ def unsupported(node: Node) -> Iterator[str]:
                 yield f"a {kind}"
 
 
-def evaluate(text: str, variables: Mapping[str, str]) -> object:
-    """The value of an expression over variables with dotted names.
+def evaluate(text: str, variables: Mapping[str, object]) -> object:
+    """The value of an expression over variables with dotted names, which are texts or, for an event, JSON.
 
     Raises:
         BadExpression: it cannot be read, names nothing that is there, or mixes types.
@@ -136,7 +136,7 @@ def evaluate(text: str, variables: Mapping[str, str]) -> object:
         raise BadExpression(f"cannot be evaluated: {error}") from None
 
 
-def is_true(text: str, variables: Mapping[str, str]) -> bool:
+def is_true(text: str, variables: Mapping[str, object]) -> bool:
     """Whether an expression holds.
 
     Raises:
@@ -148,7 +148,7 @@ def is_true(text: str, variables: Mapping[str, str]) -> bool:
     return value
 
 
-def nested(variables: Mapping[str, str]) -> dict[str, object]:
+def nested(variables: Mapping[str, object]) -> dict[str, object]:
     """Dotted names as maps in maps; where a name is also the beginning of another, the map stays."""
     root: dict[str, object] = {}
     for name in sorted(variables, key=lambda one: one.count("."), reverse=True):

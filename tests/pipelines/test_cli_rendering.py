@@ -178,6 +178,7 @@ def test_no_account_may_do_more_than_it_needs() -> None:
         (pods.DRIVER, "workflows"),
         (pods.DRIVER, "workflowtemplates"),
         (pods.DRIVER, "cronworkflows"),
+        (pods.DRIVER, "workfloweventbindings"),
         (pods.EVENTS, "workfloweventbindings"),
         (pods.EVENTS, "workflowtemplates"),
         (pods.EVENTS, "workflows"),

@@ -7,6 +7,7 @@ Left out: what the steps answer (test_cli_shared, test_engine_tasks).
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.cli.form import Form, checked
+from pipelines.cli.form import Form, checked, creator
 from pipelines.clients.git import GitJournals, GitRepository
 from pipelines.errors import InvalidInput
 from pipelines.journal import events as e
@@ -119,6 +120,37 @@ def test_an_emergency_is_told_to_approvers() -> None:
     assert urgent.words().startswith("emergency: xxx")
     assert len(urgent.words()) == 500
     assert GOOD.words() == "better recall"
+
+
+DANA = {
+    "workflows.argoproj.io/creator": "8d1f-77",
+    "workflows.argoproj.io/creator-email": "dana.lee.at.acme.example",
+    "workflows.argoproj.io/creator-preferred-username": "dana",
+}
+DRIVER = {"workflows.argoproj.io/creator": "system-serviceaccount-lockgate-lockgate-driver"}
+
+
+@pytest.mark.parametrize("name", ["dana", "Dana", "dana.lee", "dana.lee@acme.example"])
+def test_who_logged_in_to_argo_asks_in_their_own_name(name: str) -> None:
+    """Their login or address, as far as labels can hold it."""
+    creator(json.dumps(DANA)).confirm(name)
+    with pytest.raises(InvalidInput, match="is rita, and Argo says that dana dana"):
+        creator(json.dumps(DANA)).confirm("rita")
+
+
+@pytest.mark.parametrize("labels", ["", "no json", "[]", "null", '{"a": 1}', json.dumps(DRIVER)])
+def test_where_argo_knows_no_person_there_is_nothing_to_compare(labels: str) -> None:
+    """A service account submits what a person asked for elsewhere."""
+    creator(labels).confirm("rita")
+    assert creator(labels).text in ("", DRIVER["workflows.argoproj.io/creator"])
+
+
+def test_a_name_longer_than_a_label_is_compared_by_its_end() -> None:
+    """As Argo cuts it."""
+    name = f"{'x' * 90}.smith@acme.example"
+    label = name.replace("@", ".at.")[-63:]
+
+    creator(json.dumps({"workflows.argoproj.io/creator-email": label})).confirm(name)
 
 
 # ------------------------------------------------------------------------------ over the wire
@@ -236,6 +268,25 @@ def test_the_first_task_begins_a_promotion_and_says_who_drives_it(desk: Desk, tm
     assert desk.lines(left["promotion"])[-1].by == "engine:argo:wf-1"
     assert (left["first"], left["status"]) == ("false", "done")
     assert left["sentence"] == f"{left['promotion']} takes v38 to prod"
+
+
+def test_who_argo_says_created_the_workflow_is_in_the_journal(desk: Desk) -> None:
+    """Another's name begins nothing; who takes a promotion up again asks for nothing in anybody's name."""
+    desk.model("created")
+    labels = f"--labels={json.dumps(DANA)}"
+    refused = desk.start("created", labels, **{"requested-by": "rita"})
+    assert refused.code == 3
+    assert "--requested-by: is rita, and Argo says that dana" in refused.err
+    assert not [one for one in desk.journals.promotions() if one.startswith("created-")]
+
+    promotion = str(desk.start("created", labels, "--json").json["promotion"])
+    again = ("--labels=" + json.dumps(DRIVER), f"--promotion={promotion}")
+    assert desk.start("created", labels, *again[1:], workflow="wf-2", **{"requested-by": "rita"}).code == 0
+    assert desk.start("created", *again, workflow="wf-3").code == 0
+    assert [one.created_by for one in desk.events(promotion) if isinstance(one, e.Driven)] == [
+        *["dana dana.lee.at.acme.example 8d1f-77"] * 2,
+        "system-serviceaccount-lockgate-lockgate-driver",
+    ]
 
 
 def test_a_first_version_is_told_from_the_others(desk: Desk, tmp_path: Path) -> None:

@@ -33,7 +33,8 @@ class ArgoServer(LoopbackServer):
         Args:
             folder: where the scratch folders of pods are kept.
             pods: what runs a container.
-            tokens: account -> bearer token; ``reader`` may look, any other may do everything.
+            tokens: account -> bearer token; ``reader`` may look, any other may do everything. One with an @
+                is a person's who logged in, any other a service account.
             namespace: the only one there is.
             path: what the server is reached under, such as ``/argo``, where it shares a host name.
         """

@@ -17,6 +17,8 @@ from typing import Any, Protocol
 import structlog
 import yaml
 
+from pipelines.workflow.evaluating import is_true
+from pipelines.workflow.expressions import BadExpression
 from pipelines.workflow.running import BadWorkflow, Launch, Run, read_workflow, unsupported
 
 log = structlog.get_logger()
@@ -24,6 +26,8 @@ log = structlog.get_logger()
 Object = dict[str, Any]
 
 COMPLETED = "workflows.argoproj.io/completed"
+BOUND = "workflows.argoproj.io/workflow-event-binding"
+"""Label of a workflow: the binding that submitted it."""
 _TICK_SECONDS = 0.05
 _TEMPLATES = ("WorkflowTemplate", "CronWorkflow")
 
@@ -176,21 +180,38 @@ class Cluster:
             if name in self.workflows:
                 raise Exists(f'workflows.argoproj.io "{name}" already exists')
             library = [one for (kind, _), one in self.objects.items() if kind == "WorkflowTemplate"]
+            own = {"workflows.argoproj.io/workflow-template": template}
+            made = (manifest["spec"].get("workflowMetadata") or {}).get("labels") or {}
+            every = {**own, **made, **(labels or {})}
+            namespace = manifest["metadata"].get("namespace", "default")
             submitted = {
                 "kind": "Workflow",
-                "metadata": {"name": name, "namespace": manifest["metadata"].get("namespace", "default")},
+                "metadata": {"name": name, "namespace": namespace, "labels": dict(every)},
                 "spec": {"workflowTemplateRef": {"name": template}},
             }
             workflow = read_workflow(submitted, library)
             if reasons := unsupported(workflow):
                 raise BadWorkflow(reasons)
             run = Run(workflow, given, now=now, name=name)
-            own = {"workflows.argoproj.io/workflow-template": template}
-            made = (manifest["spec"].get("workflowMetadata") or {}).get("labels") or {}
-            held = Held(run, now, {**own, **made, **(labels or {})}, template, dict(given))
+            held = Held(run, now, every, template, dict(given))
             if not dry:
                 self.workflows[name] = held
             return held
+
+    def posted(self, event: Mapping[str, object], labels: Mapping[str, str]) -> None:
+        """Submit what is bound to an event. What goes wrong is logged, and whoever posted it never learns."""
+        with self.lock:
+            bindings = [one for (kind, _), one in self.objects.items() if kind == "WorkflowEventBinding"]
+        for one in bindings:
+            name, spec = one["metadata"]["name"], one["spec"]
+            try:
+                if is_true(spec["event"]["selector"], event):
+                    if spec["submit"].get("arguments"):
+                        raise BadWorkflow(["values of events are not passed on here"])
+                    template = spec["submit"]["workflowTemplateRef"]["name"]
+                    self.submit(template, {}, labels={**labels, BOUND: name})
+            except (BadExpression, BadWorkflow, NotFound) as error:
+                log.warning("event not dispatched", binding=name, error=str(error))
 
     def held(self, name: str) -> Held:
         """A workflow by its name.

@@ -16,6 +16,7 @@ from pipelines.workflow.running.engine import NotSuspended
 Object = dict[str, Any]
 VERSION = "v4.0.2"
 READER = "reader"
+CREATOR = "workflows.argoproj.io/creator"
 
 
 class ApiError(Exception):
@@ -77,6 +78,15 @@ class Routes:
         if namespace != self._namespace or (account == READER and not reading):
             _denied(account, verb, namespace)
 
+    def _creator(self) -> dict[str, str]:
+        """Who asks, as labels; labels of the asker's own come after them, as in 4.0.2."""
+        account = self._account()
+        if "@" not in account:
+            return {CREATOR: f"system-serviceaccount-{self._namespace}-{account}"}
+        name = account.partition("@")[0]
+        email = account.replace("@", ".at.", 1)
+        return {CREATOR: "7f3a90", f"{CREATOR}-email": email, f"{CREATOR}-preferred-username": name}
+
     # --------------------------------------------------------------------------------- reads
 
     def _version(self) -> Response:
@@ -108,10 +118,18 @@ class Routes:
         )
 
     def _event(self, namespace: str, discriminator: str) -> Response:
-        """An empty answer, whether or not anything is bound to it; here nothing is."""
+        """An empty answer, whether or not anything is bound to it."""
         if not request.headers.get("Authorization"):
             raise ApiError(403, 7, "failed to verify webhook")
         self._may("create", namespace)
+        headers = {key.lower(): [value] for key, value in request.headers if key.lower().startswith("x-")}
+        event = {
+            "namespace": namespace,
+            "discriminator": discriminator,
+            "metadata": headers,
+            "payload": request.get_json(silent=True) or {},
+        }
+        self._cluster.posted(event, self._creator())
         return jsonify({})
 
     # -------------------------------------------------------------------------------- writes
@@ -131,7 +149,7 @@ class Routes:
             given,
             name=options.get("name") or "",
             prefix=options.get("generateName") or "",
-            labels=labels,
+            labels={**self._creator(), **labels},
             dry=bool(options.get("dryRun") or options.get("serverDryRun")),
         )
         manifest = held.manifest(namespace)

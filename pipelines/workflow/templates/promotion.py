@@ -125,7 +125,7 @@ def _templates(pods: Pods, tasks: Sequence[graph.Task], template: str) -> None:
     """The containers and the wait; Hera adds each to the workflow that is being written."""
     kinds = {task.kind for task in tasks}
     begun = _counter("promotions_started", "Promotions begun or taken up again.")
-    form = (*(_given(name) for name in FORM), f"--template={template}")
+    form = (*(_given(name) for name in FORM), f"--template={template}", "--labels={{workflow.labels.json}}")
     outputs = ("promotion", "first", *TOLD)
     pods.container(
         "start",

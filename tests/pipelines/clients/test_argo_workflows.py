@@ -366,7 +366,9 @@ def test_doctor_sees_a_sweeper_that_is_suspended(server: ArgoServer) -> None:
 
 def test_doctor_looks_for_what_an_event_started(argo: ArgoWorkflows, server: ArgoServer) -> None:
     """A posted event is answered alike whether or not it matched."""
-    server.cluster.apply("{kind: WorkflowEventBinding, metadata: {name: push}}")
+    server.cluster.apply(
+        "{kind: WorkflowEventBinding, metadata: {name: push}, spec: {event: {selector: 'false'}}}"
+    )
     by_hand(server, "POST", "events/lockgate/push")
     found = next(one for one in argo.diagnose() if one.what == "events")
     assert (found.good, "no event has started a workflow yet (push)") == (None, found.sentence)

@@ -58,3 +58,60 @@ def test_one_server_alone_takes_templates_and_runs_them_as_processes(tmp_path: P
     assert over.promotion == "it-was-said"
     failed = next(node for node in over.nodes if node.task == "shift-10")
     assert (failed.phase, "the last words" in failed.message) == ("Failed", True)
+
+
+BINDING = """
+apiVersion: argoproj.io/v1alpha1
+kind: WorkflowEventBinding
+metadata: {name: %s}
+spec:
+  event: {selector: '%s'}
+  submit: {workflowTemplateRef: {name: %s}%s}
+"""
+
+
+def test_an_event_submits_what_is_bound_to_it(tmp_path: Path) -> None:
+    """By headers, discriminator and payload. Nobody who posts learns what came of it."""
+    push = 'discriminator == "github" && metadata["x-github-event"] == ["push"] && payload.ref == "main"'
+    with argos.server(tmp_path) as server:
+        graph = argos.GRAPH.replace("{name: model, enum: [fraud-scorer]}", "{name: model, value: m}")
+        server.cluster.apply(graph)
+        for name, selector, template, more in (
+            ("pushed", push, "promote-regulated", ""),
+            ("lost", push, "gone", ""),
+            ("passing", push, "promote-regulated", ", arguments: {parameters: [{name: model}]}"),
+            ("misspelt", "payload.ref = 1", "promote-regulated", ""),
+        ):
+            server.cluster.apply(BINDING % (name, selector, template, more))
+
+        def post(ref: str, discriminator: str = "github", event: str = "push") -> list[dict[str, str]]:
+            answer = requests.post(
+                f"{server.url}/api/v1/events/lockgate/{discriminator}",
+                json={"ref": ref},
+                headers={"Authorization": f"Bearer {argos.TOKENS['client']}", "X-GitHub-Event": event},
+                timeout=10,
+            )
+            assert (answer.status_code, answer.json()) == (200, {})
+            return [held.labels for held in server.cluster.workflows.values()]
+
+        assert post("other") == post("main", "registry") == post("main", event="ping") == []
+        (labels,) = post("main")
+
+    assert labels["workflows.argoproj.io/workflow-event-binding"] == "pushed"
+    assert labels["workflows.argoproj.io/creator"] == "system-serviceaccount-lockgate-client"
+
+
+def test_a_workflow_says_who_created_it(tmp_path: Path) -> None:
+    """As a label and to its own tasks; labels of one's own come later, so that it is no proof."""
+    with argos.server(tmp_path) as server:
+        where, dana = "workflows/lockgate/submit", argos.TOKENS["dana@acme.example"]
+        body = {"resourceKind": "WorkflowTemplate", "resourceName": "promote-regulated"}
+        key = "workflows.argoproj.io/creator-preferred-username"
+        options = {"parameters": ["model=m"]}
+        made = argos.by_hand(server, "POST", where, token=dana, **body, submitOptions=options)
+        forged = {**options, "labels": f"{key}=rita"}
+        other = argos.by_hand(server, "POST", where, token=dana, **body, submitOptions=forged)
+
+    assert made["metadata"]["labels"][key] == "dana"
+    assert made["metadata"]["labels"]["workflows.argoproj.io/creator-email"] == "dana.at.acme.example"
+    assert other["metadata"]["labels"][key] == "rita"
