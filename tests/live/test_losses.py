@@ -94,18 +94,25 @@ def _person(port: Harbour, verb: str, promotion: str, *more: str) -> None:
 
 
 def _pod_deleted(port: Harbour, workflow: str) -> None:
-    """The pod of the next step, while it runs; the step is asked again."""
+    """The pod of the next step, while it runs; the step is asked again.
 
-    def running() -> str:
+    By the next try of its task, or, where the controller had not seen the pod run yet, by another pod of the
+    same name.
+    """
+
+    def running() -> tuple[str, str] | None:
         for pod in port.pods_of(workflow):
             if pod["status"]["phase"] == "Running" and "-step-" in pod["metadata"]["name"]:
-                return str(pod["metadata"]["name"])
-        return ""
+                return pod["metadata"]["name"], pod["metadata"]["uid"]
+        return None
 
-    name = wait_until("a step's pod runs", running, seconds=900, every_seconds=0.5)
+    name, uid = wait_until("a step's pod runs", running, seconds=900, every_seconds=0.5)
     port.kubectl("delete", "pod", name, "--grace-period=0", "--force")
 
     def asked_again() -> bool:
+        pods = port.pods(f"workflows.argoproj.io/workflow={workflow}", running=False)
+        if any(pod["metadata"]["name"] == name and pod["metadata"]["uid"] != uid for pod in pods):
+            return True
         found = port.argo().look(workflow)
         assert found is not None
         assert found.alive, found.message
