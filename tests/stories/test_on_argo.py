@@ -1,6 +1,7 @@
 """Promotions driven by Argo Workflows, with the templates as they are rendered, on the loopback server.
 
-Aspects: a good version to 100 % through every way in which a workflow can be lost on the way, a bad one to 0.
+Aspects: a good version to 100 % through every way in which a workflow can be lost on the way, a bad one to 0,
+one that nobody but a push to main asked for.
 Left out: a real controller (tests/live), what the sweeper makes of single states (tests/pipelines/sweeping).
 """
 
@@ -11,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import requests
 import yaml
 
 from pipelines.ports import Workflow, WorkflowNode
@@ -18,7 +20,7 @@ from pipelines.rehearsal.processes import wait_until
 from pipelines.rehearsal.training import Faults
 from pipelines.spec.types import Version
 from pipelines.sweeping.actions import form, workflow_name
-from tests.argos import by_hand
+from tests.argos import TOKENS, by_hand
 from tests.commands import Shell
 from tests.stories.argo import PATIENCE_SECONDS, Harbour, harbour, until
 from tests.stories.telling import Story, Told
@@ -166,3 +168,52 @@ def test_a_bad_version_goes_back_to_0_and_the_workflow_is_red(story: Story, port
     assert next(node.answer for node in over.nodes if node.task == "bake-50") == "stop"
     assert next(node.phase for node in over.nodes if node.task == "roll-back") == "Succeeded"
     story.holds(erring=True)
+
+
+def test_a_push_to_main_is_all_that_a_promotion_needs(story: Story, port: Harbour) -> None:
+    """The forge posts it; other events start nothing, the same begins nothing twice, values go nowhere."""
+    candidate, sweeper = wanted(port), port.sweeper()
+
+    def pushed(ref: str) -> None:
+        answer = requests.post(
+            f"{port.server.address}/api/v1/events/lockgate/github",
+            json={"ref": ref, "pusher": {"name": "rita"}, "model": "somebody-elses"},
+            headers={"Authorization": f"Bearer {TOKENS['client']}", "X-GitHub-Event": "push"},
+            timeout=30,
+        )
+        assert (answer.status_code, answer.json()) == (200, {})
+
+    pushed("refs/heads/candidate")
+    assert port.server.cluster.workflows == {}
+    pushed("refs/heads/main")
+    (trigger,) = port.server.cluster.workflows
+    assert trigger.startswith("lockgate-wanted-")
+
+    def promoting() -> list[str]:
+        return [name for name in port.server.cluster.workflows if not name.startswith("lockgate-wanted-")]
+
+    (name,) = wait_until("it submits the promotion", promoting, seconds=PATIENCE_SECONDS)
+    promotion = begun(port, name)
+    story.told.append(Told(port.town, promotion, candidate, port.desktop()))
+    pushed("refs/heads/main")
+    started = port.state(promotion).started
+    assert (started.requested_by, started.reason) == ("dana", f"main wants it: {candidate.label}")
+
+    until(port, sweeper, "it asks", lambda: waiting(port, promotion, "approval"))
+    port.town.approve(port.state(promotion).change.number)
+    until(port, sweeper, "it ends", lambda: port.state(promotion).ended)
+    assert port.state(promotion).ended.outcome == "promoted"
+    driven = port.state(promotion).driven
+    assert (driven.workflow, driven.created_by) == (name, "system-serviceaccount-lockgate-client")
+    triggers = [one for one in port.server.cluster.workflows if one.startswith("lockgate-wanted-")]
+    assert [wait_until(one, lambda one=one: ended_of(port, one), seconds=60) for one in triggers] == [
+        "Succeeded"
+    ] * 2
+    assert promoting() == [name], "the second push began nothing"
+    story.holds()
+
+
+def ended_of(port: Harbour, name: str) -> str:
+    """How a workflow ended, "" until it has."""
+    found = port.argo().look(name)
+    return found.phase if found is not None and not found.alive else ""
