@@ -31,6 +31,7 @@ from pipelines.rehearsal.world import APP
 from pipelines.steps.recorder import Recorder
 from pipelines.steps.start import AlreadyServes, Wish, start, wanted
 from pipelines.sweeping.actions import form, workflow_name
+from pipelines.workflow.templates.machinery import SWEEPS_SECONDS
 from tests.live.harbour import TEMPLATE, Harbour
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(3600)]
@@ -60,13 +61,14 @@ def test_while_people_think_nothing_runs_but_one_sweeper(port: Harbour) -> None:
     wait_until("their pods have ended", lambda: not _pods(port), seconds=120, every_seconds=1)
 
     figures: dict[str, Any] = {"waiting": len(_waiting(port)), "pods_while_waiting": len(_pods(port))}
-    figures["sweeper"] = [_measured(port) for _ in range(3)]
+    figures["one_pass"] = [_measured(port) for _ in range(3)]
+    figures["a_minute"] = _measured(port, "--for", str(SWEEPS_SECONDS))
     figures["naive"] = _naive(port, promotions[-NAIVE:])
     figures["load_average"] = os.getloadavg()
     print(json.dumps(figures, indent=1))
 
     assert figures["pods_while_waiting"] == 0
-    for one in figures["sweeper"]:
+    for one in figures["one_pass"]:
         assert (one["seen"], one["requests_to_argo"]) == (len(promotions), 1), one
 
 
@@ -197,30 +199,39 @@ def _since(port: Harbour, before: dict[str, int]) -> dict[str, int]:
     return {name: count - before[name] for name, count in _requests(port).items()}
 
 
-def _measured(port: Harbour) -> dict[str, Any]:
-    """One pass in a process of its own that starts from nothing, as the sweeper's pod does each minute."""
+def _measured(port: Harbour, *words: str) -> dict[str, Any]:
+    """A sweep in a process of its own that starts from nothing, as the sweeper's pod does each minute."""
     _cron(port, suspended=True)
     state = port.folder / f"sweeper-{time.monotonic_ns()}"
     environment = {**os.environ, **port.environment, "LOCKGATE_STATE_DIR": str(state)}
     before, began = _requests(port), time.monotonic()
-    command = [str(Path(sys.executable).parent / "lockgate"), "--json", "sweep"]
+    command = [str(Path(sys.executable).parent / "lockgate"), "--json", "sweep", *words]
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as process:
         assert process.stdout is not None
-        told = json.loads(process.stdout.read())
+        passes = list(_documents(process.stdout.read().decode()))
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0, told
+    assert process.returncode == 0, passes
     return {
-        "seen": told["seen"],
-        "requests_to_argo": told["requests"],
+        "passes": len(passes),
+        "seen": max(told["seen"] for told in passes),
+        "requests_to_argo": sum(told["requests"] for told in passes),
         **{f"requests_to_{name}": count for name, count in _since(port, before).items()},
         "seconds": round(time.monotonic() - began, 1),
-        "seconds_of_its_pass": told["seconds"],
+        "seconds_of_passes": [told["seconds"] for told in passes],
         "cpu_seconds": round(used.ru_utime + used.ru_stime, 1),
         "memory_mib": round(used.ru_maxrss / 1024),
     }
+
+
+def _documents(text: str) -> Iterator[dict[str, Any]]:
+    """JSON documents, one after the other."""
+    while text := text.strip():
+        document, end = json.JSONDecoder().raw_decode(text)
+        yield document
+        text = text[end:]
 
 
 def _cron(port: Harbour, *, suspended: bool) -> None:
