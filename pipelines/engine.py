@@ -15,8 +15,16 @@ import structlog
 
 from gates.contract import Status
 from pipelines import errors
-from pipelines.decide import Move, current, decide, rises
-from pipelines.journal.events import Event, RollbackBegan, StageDone, StepRefused, Waited
+from pipelines.decide import Move, current, decide, frozen, rises
+from pipelines.journal.events import (
+    Event,
+    FreezeBegan,
+    FreezeEnded,
+    RollbackBegan,
+    StageDone,
+    StepRefused,
+    Waited,
+)
 from pipelines.journal.state import State, status_of, verdicts_of
 from pipelines.spec.types import Freeze, Platform, Release
 from pipelines.steps import approve, bake, finish, judge, judging, merge, preview, propose, roll_back, shift
@@ -66,12 +74,33 @@ def next_move(assignment: Assignment, state: State, now: datetime | None = None)
     ``now`` is the present unless given: whoever makes several looks decides after each as of their beginning,
     so that what was just looked at is not due again because the other looks took long.
     """
-    freezes = _freezes(assignment, state) if rises(state, current(state)) else ()
-    return decide(state, freezes, now or assignment.world.clock.now())
+    return decide(state, _freezes(assignment, state), now or assignment.world.clock.now())
+
+
+def drive(assignment: Assignment, state: State, now: datetime | None = None) -> Move:
+    """Decide, as :func:`next_move`, for whoever moves the promotion.
+
+    When a freeze begins to hold it, and when none does any more, is written down once, not at every look.
+
+    Raises:
+        JournalMoved: another driver moves this promotion.
+    """
+    now = now or assignment.world.clock.now()
+    freezes = _freezes(assignment, state)
+    move = decide(state, freezes, now)
+    known = assignment.recorder.known or state
+    if move.reason == "frozen" and known.freeze is None:
+        assignment.recorder.add(FreezeBegan(stage=move.stage, sentence=move.sentence))
+    over = not any(frozen(freeze, state.started.environment, now) for freeze in freezes)
+    if known.freeze is not None and over and move.kind in ("advance", "hold"):
+        assignment.recorder.add(FreezeEnded(stage=known.freeze.stage))
+    return move
 
 
 def _freezes(assignment: Assignment, state: State) -> tuple[Freeze, ...]:
-    """What main says now; where it cannot be read, everything is as if frozen."""
+    """What main says now, if something is to rise; where it cannot be read, everything is as if frozen."""
+    if not rises(state, current(state)):
+        return ()
     try:
         return assignment.freezes()
     except (errors.CouldNotTell, errors.InvalidInput) as error:
@@ -252,13 +281,13 @@ def _no_such_promotion(assignment: Assignment) -> Refused:
 def _look_first(assignment: Assignment, state: State, name: str) -> tuple[State, Move]:
     """Perform the looks that come before a stage, and only these; the move that is left then."""
     began = assignment.world.clock.now()
-    move = next_move(assignment, state, began)
+    move = drive(assignment, state, began)
     for _ in range(len(state.plan.stages)):
         if move.stage == name or not _only_looks(state, move):
             break
         perform(assignment, state, state.plan.stage(move.stage))
         state = assignment.recorder.known or state
-        move = next_move(assignment, state, began)
+        move = drive(assignment, state, began)
     return state, move
 
 
@@ -339,7 +368,7 @@ class Engine:
             raise errors.Refused(
                 "no_such_promotion", f"there is no promotion {self._assignment.recorder.promotion}"
             )
-        move = next_move(self._assignment, self._as_asked(state))
+        move = drive(self._assignment, self._as_asked(state))
         self._told(state, move)
         match move.kind:
             case "stop":

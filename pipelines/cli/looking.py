@@ -117,6 +117,7 @@ def _data(state: State, move: Move) -> dict[str, Any]:
     until = move.until.isoformat() if move.until else None
     return {
         **body,
+        "frozen_since": state.freeze.at.isoformat() if state.freeze else None,
         "move": {
             "kind": move.kind,
             "stage": move.stage,

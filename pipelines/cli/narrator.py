@@ -58,6 +58,12 @@ class Narrator:
                 yield f"{who(line.by)} {verb}: {event.reason}"
             case e.Resumed():
                 yield f"{event.person} lets {event.stage or 'it'} go on"
+            case e.FreezeBegan():
+                self._waits[event.stage] = "frozen"
+                yield f"{event.stage} waits: {event.sentence}"
+            case e.FreezeEnded():
+                self._waits.pop(event.stage, None)
+                yield f"the freeze before {event.stage} is over"
             case e.Ended():
                 yield event.sentence
                 yield from (f"left for people: {piece}" for piece in event.left_undone)

@@ -65,6 +65,15 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Standstill:
+    """A freeze that keeps a stage from rising."""
+
+    stage: str
+    sentence: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class End:
     """How a promotion ended."""
 
@@ -110,6 +119,8 @@ class State:
     change: e.ChangeOpened | None = None
     change_closed: e.ChangeClosed | None = None
     held: Word | None = None
+    freeze: Standstill | None = None
+    """The freeze that keeps it from rising now."""
     released: frozenset[str] = frozenset()
     """Manual stages a person gave their word for."""
     abort: Word | None = None
@@ -255,14 +266,19 @@ def _resumed(state: State, event: e.Resumed, at: datetime) -> State:
     return replace(state, held=None)
 
 
+def _freeze(state: State, event: e.FreezeBegan, at: datetime) -> State:
+    first = Standstill(stage=event.stage, sentence=event.sentence, at=at)
+    return replace(state, freeze=state.freeze or first)
+
+
 def _rollback(state: State, event: e.RollbackBegan, at: datetime) -> State:
     fault = Fault(stage="", code=event.code, sentence=event.sentence, at=at)
-    return replace(state, rollback=state.rollback or fault, ended=None)
+    return replace(state, rollback=state.rollback or fault, ended=None, freeze=None)
 
 
 def _ended(state: State, event: e.Ended, at: datetime) -> State:
     end = End(outcome=event.outcome, sentence=event.sentence, at=at, left_undone=event.left_undone)
-    return replace(state, ended=end, promoted=state.promoted or event.outcome == "promoted")
+    return replace(state, ended=end, freeze=None, promoted=state.promoted or event.outcome == "promoted")
 
 
 _APPLY: Mapping[str, Callable[[State, Any, datetime], State]] = {
@@ -288,6 +304,8 @@ _APPLY: Mapping[str, Callable[[State, Any, datetime], State]] = {
         state, held=Word(person=event.person, reason=event.reason, at=at)
     ),
     "resumed": _resumed,
+    "freeze_began": _freeze,
+    "freeze_ended": lambda state, event, at: replace(state, freeze=None),
     "abort_asked": lambda state, event, at: replace(
         state, abort=Word(person=event.person, reason=event.reason, at=at, outcome=event.outcome)
     ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 from jinja2 import FileSystemLoader, StrictUndefined, Template
@@ -36,7 +36,6 @@ from pipelines.reports.rate_charts import RateChart, rate_chart
 from pipelines.reports.share_chart import ShareChart, ShareData, share_chart
 from pipelines.reports.story import Entry, timeline
 from pipelines.reports.words import clean, stamp
-from pipelines.spec.types import Freeze
 
 WIDE, NARROW = 900.0, 380.0
 """Widths of pictures over time: on a screen or paper, and on a phone."""
@@ -68,12 +67,8 @@ class Page:
     as_of: str
 
 
-def report(lines: Sequence[Line], *, freezes: Iterable[Freeze] = ()) -> str:
-    """The report of one promotion.
-
-    Args:
-        lines: its whole journal.
-        freezes: those of platform.yaml; drawn where they cover the promotion's environment in its time.
+def report(lines: Sequence[Line]) -> str:
+    """The report of one promotion, from its whole journal.
 
     Raises:
         ValueError: the journal is empty.
@@ -81,7 +76,7 @@ def report(lines: Sequence[Line], *, freezes: Iterable[Freeze] = ()) -> str:
     state = fold(lines)
     if state is None:
         raise ValueError("an empty journal has no report")
-    found = _page(tuple(lines), state, tuple(freezes))
+    found = _page(tuple(lines), state)
     return page("report.html.j2", **{one.name: getattr(found, one.name) for one in fields(found)})
 
 
@@ -105,10 +100,10 @@ def _template(name: str) -> Template:
     return jinja.get_template(name)
 
 
-def _page(lines: tuple[Line, ...], state: State, freezes: tuple[Freeze, ...]) -> Page:
+def _page(lines: tuple[Line, ...], state: State) -> Page:
     started = state.started
     seen = series.verdicts(lines, state)
-    held = series.holds(lines, freezes, started.environment)
+    held = series.holds(lines)
     moments = series.moments(lines, seen, state)
     data = ShareData(
         steps=series.shares(lines),

@@ -11,7 +11,6 @@ from pipelines.journal import events as e
 from pipelines.journal.lines import Line, verdict_from_data
 from pipelines.journal.state import State
 from pipelines.reports.words import clean
-from pipelines.spec.types import Freeze
 
 ARMS = ("stable", "candidate")
 
@@ -152,25 +151,28 @@ def shares(lines: Sequence[Line]) -> tuple[tuple[datetime, int], ...]:
     return tuple(steps)
 
 
-def holds(lines: Sequence[Line], freezes: Iterable[Freeze], environment: str) -> tuple[Period, ...]:
-    """When a person held the promotion, and which freezes covered its environment in its time."""
-    start, end = lines[0].at, lines[-1].at
+def holds(lines: Sequence[Line]) -> tuple[Period, ...]:
+    """When a person, or a freeze, kept the promotion from rising."""
     periods: list[Period] = []
-    held: tuple[datetime, str] | None = None
+    begun: dict[str, tuple[datetime, str]] = {}
     for line in lines:
-        if isinstance(line.event, e.Held) and held is None:
-            held = (line.at, f"held by {clean(line.event.person)}: {clean(line.event.reason)}")
-        elif isinstance(line.event, e.Resumed) and not line.event.stage and held is not None:
-            periods.append(Period(since=held[0], until=line.at, label=held[1]))
-            held = None
-    if held is not None:
-        periods.append(Period(since=held[0], until=end, label=held[1]))
-    for freeze in freezes:
-        named = not freeze.environments or environment in freeze.environments
-        since, until = max(freeze.since, start), min(freeze.until or end, end)
-        if named and since < until:
-            periods.append(Period(since=since, until=until, label=f"frozen: {clean(freeze.reason)}"))
+        match line.event:
+            case e.Held(person=person, reason=reason):
+                begun.setdefault("person", (line.at, f"held by {clean(person)}: {clean(reason)}"))
+            case e.FreezeBegan(sentence=sentence):
+                begun.setdefault("freeze", (line.at, clean(sentence)))
+        for kind in [kind for kind in begun if _ends(kind, line.event)]:
+            since, label = begun.pop(kind)
+            periods.append(Period(since=since, until=line.at, label=label))
+    end = lines[-1].at
+    periods += [Period(since=since, until=end, label=label) for since, label in begun.values()]
     return tuple(sorted(periods, key=lambda period: period.since))
+
+
+def _ends(kind: str, event: e.Event) -> bool:
+    if kind == "person":
+        return isinstance(event, e.Resumed) and not event.stage
+    return isinstance(event, e.FreezeEnded | e.RollbackBegan | e.Ended)
 
 
 def moments(lines: Sequence[Line], seen: Seen, state: State) -> tuple[Moment, ...]:

@@ -182,6 +182,8 @@ _TOLD: Mapping[str, Callable[[Any], str]] = {
         if event.stage
         else f"{clean(event.person)} let it go on"
     ),
+    "freeze_began": lambda event: f"{clean(event.stage)} is {clean(event.sentence)}",
+    "freeze_ended": lambda event: f"nothing is frozen any more before {clean(event.stage)}",
     "abort_asked": lambda event: f"{clean(event.person)} ended it: {clean(event.reason)}",
     "rollback_began": lambda event: f"decided to go back to 0 %: {clean(event.sentence)}",
     "ended": _ended,

@@ -90,6 +90,8 @@ def _why(state: State, move: Move, now: datetime) -> Text:
         "stop": (move.reason.replace("_", " "), "bold"),
     }[move.kind]
     line = Text.assemble((f"{word}: ", style), clean(move.sentence))
+    if move.reason == "frozen" and state.freeze is not None:
+        line.append(f"; since {stamp(state.freeze.at)}")
     if move.kind == "hold":
         line.append(_until(move.until, now))
     spent = unknown_seconds(state, now)

@@ -17,7 +17,7 @@ import structlog
 
 from pipelines import ports
 from pipelines.decide import Move, current
-from pipelines.engine import ROLL_BACK, Assignment, look, next_move, perform, step
+from pipelines.engine import ROLL_BACK, Assignment, drive, look, next_move, perform, step
 from pipelines.errors import JournalMoved, LockgateError
 from pipelines.journal.events import Waited
 from pipelines.journal.lines import decode
@@ -247,7 +247,7 @@ def settle(assignment: Assignment, looked: dict[str, NotYet | None]) -> tuple[St
     assert state is not None  # noqa: S101 - it was read before
     began = assignment.world.clock.now()
     while True:
-        move = next_move(assignment, state, began)
+        move = drive(assignment, state, began)
         if move.kind != "advance":
             return state, move
         stage = state.plan.stage(move.stage)

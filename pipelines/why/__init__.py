@@ -59,6 +59,7 @@ def answer(
         first_record=first,
         possible=possible,
         behind=tuple(behind(digest, possible, stories, at) for digest in digests),
+        frozen=tuple(_frozen(journals, at)),
         doubts=(*gaps(stories), *strangers(stories, points, log, at)),
     )
 
@@ -68,6 +69,16 @@ def _stories(journals: Sequence[Sequence[Line]]) -> Iterator[Story]:
         state = fold(lines)
         if state is not None:
             yield Story(lines, state)
+
+
+def _frozen(journals: Sequence[Sequence[Line]], at: datetime) -> Iterator[str]:
+    """What no share could rise for, then."""
+    for lines in journals:
+        state = fold(line for line in lines if line.at <= at)
+        freeze = state.freeze if state is not None else None
+        if state is not None and freeze is not None:
+            since = f"since {stamp(freeze.at)}"
+            yield f"{state.promotion} was kept from {freeze.stage} {since}: {freeze.sentence}"
 
 
 def _before(first: datetime | None) -> str:

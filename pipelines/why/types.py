@@ -80,6 +80,8 @@ class Answer:
     possible: tuple[Possible, ...]
     """Oldest first; several where the record cannot tell them apart; none before the first record."""
     behind: tuple[Behind, ...]
+    frozen: tuple[str, ...] = ()
+    """Which promotions a freeze kept from rising at that instant, since when and why."""
     doubts: tuple[str, ...]
     """Why the record may not be the whole truth at that instant."""
 

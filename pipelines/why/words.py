@@ -21,6 +21,7 @@ def sentences(found: Answer) -> Iterator[str]:
     for one in found.possible:
         yield f"  {_split(one)}"
         yield f"    {_span(one)}"
+    yield from (f"  {one}" for one in found.frozen)
     for doubt in found.doubts:
         yield f"  doubt: {doubt}"
     for version in found.behind:
@@ -88,6 +89,7 @@ def to_data(found: Answer) -> dict[str, Any]:
             for one in found.possible
         ],
         "versions": behind,
+        "frozen": list(found.frozen),
         "doubts": list(found.doubts),
     }
 

@@ -764,6 +764,25 @@ def test_nothing_printed_holds_a_secret(office: Office) -> None:
             assert secret not in ran.out + ran.err
 
 
+def test_status_says_since_when_a_freeze_keeps_a_promotion(office: Office) -> None:
+    """As its driver wrote down; reading it writes nothing."""
+    began = e.FreezeBegan(stage="shift-10", sentence="frozen until it is lifted: year end")
+    promotion = office.journal("iced", *plans.up_to_merge(), plans.done("shift-0"), began)
+    rules = {
+        **yaml.safe_load(office.platform),
+        "freezes": [{"reason": "year end", "from": "2026-01-01T00:00:00Z"}],
+    }
+    office.commit({"platform.yaml": yaml.safe_dump(rules)}, "year end")
+    try:
+        said = " ".join(office("status", promotion).out.split())
+        assert "frozen until it is lifted: year end; since 2026-03-14 09:00:" in said
+        data = office("status", promotion, "--json").json["promotions"][0]
+        assert data["frozen_since"].startswith("2026-03-14T09:00:")
+    finally:
+        office.commit({"platform.yaml": office.platform}, "over")
+    assert office.written(promotion)[-1] == began
+
+
 def test_status_where_the_rules_cannot_be_read(office: Office) -> None:
     """A platform.yaml that is broken on main freezes everything, and that is what status says."""
     promotion = office.journal("ruled", *plans.up_to_merge(), plans.done("shift-0"))

@@ -446,6 +446,86 @@ def test_the_engine_looks_for_a_persons_word_while_it_holds() -> None:
     assert max(case.clock.slept) <= 4.0
 
 
+STOP = Freeze.model_validate({"reason": "year end", "from": T0 - timedelta(days=1)})
+
+
+def frozen_lines(case: Case) -> list[e.Event]:
+    """What the journal says of freezes."""
+    return [line.event for line in case.lines if isinstance(line.event, e.FreezeBegan | e.FreezeEnded)]
+
+
+def test_a_freeze_is_written_down_when_it_begins_and_when_it_ends() -> None:
+    """Once each, however often the engine looked in between, and by the driver that held."""
+    case = Case(*JUDGED, forge=Pulls(merged=Merge(outcome="not_ready", sentence="a check is missing")))
+    case.freezes = (STOP,)
+    moves: list[Move] = []
+
+    def hear(state: State, move: Move) -> None:
+        moves.append(move)
+        if len(moves) == 5:
+            case.freezes = ()
+        if len(moves) == 8:
+            Recorder(case.store, case.clock, PROMOTION, "person:oscar").add(
+                e.AbortAsked(person="oscar", reason="enough")
+            )
+
+    Engine(case.assignment, told=hear, wake_seconds=4.0).run()
+    assert [move.reason for move in moves[:5]] == ["frozen"] * 5
+    assert frozen_lines(case) == [
+        e.FreezeBegan(stage="merge", sentence="frozen until it is lifted: year end"),
+        e.FreezeEnded(stage="merge"),
+    ]
+    assert {line.by for line in case.lines if isinstance(line.event, e.FreezeBegan)} == {ENGINE}
+
+
+def test_another_freeze_in_between_is_the_same_standstill() -> None:
+    """One reason follows another without a moment in which it could have risen."""
+    case = Case(*JUDGED)
+    for freezes in (
+        (STOP,),
+        (STOP.model_copy(update={"reason": "audit"}),),
+        errors.Unreachable("git", "away"),
+    ):
+        case.freezes = freezes
+        outcome = step(case.assignment, "merge")
+        assert isinstance(outcome, NotYet)
+        assert outcome.reason == "frozen"
+    assert len(frozen_lines(case)) == 1
+
+
+def test_a_driver_killed_while_frozen_goes_on_without_a_second_line() -> None:
+    """The line is what another driver finds; without it, that one writes it."""
+    case = Case(*JUDGED)
+    case.freezes = (STOP,)
+    step(case.assignment, "merge")
+    follower = case.on(ENGINE)
+    step(follower, "merge")
+    case.freezes = ()
+    assert isinstance(step(case.on(ENGINE), "merge"), Done)
+    assert [type(event) for event in frozen_lines(case)] == [e.FreezeBegan, e.FreezeEnded]
+
+
+def test_going_back_ends_a_freeze_by_itself() -> None:
+    """Rollbacks always go through, and nothing of the freeze is left."""
+    case = Case(*JUDGED)
+    case.freezes = (STOP,)
+    step(case.assignment, "merge")
+    Recorder(case.store, case.clock, PROMOTION, "person:oscar").add(e.AbortAsked(person="oscar", reason="no"))
+    state = Engine(case.on(ENGINE)).run()
+    assert state.ended is not None
+    assert (state.ended.outcome, state.freeze) == ("aborted", None)
+    assert [type(event) for event in frozen_lines(case)] == [e.FreezeBegan]
+
+
+def test_who_only_asks_what_is_next_writes_nothing() -> None:
+    """Status and the sweeper's view of somebody else's promotion leave the journal alone."""
+    case = Case(*JUDGED)
+    case.freezes = (STOP,)
+    before = case.lines
+    assert next_move(case.assignment, case.state).reason == "frozen"
+    assert case.lines == before
+
+
 def test_a_rollback_that_waits_is_tried_again() -> None:
     """Git is away while it is looked whether main holds the candidate: the engine does not give up."""
     case = Case(*JUDGED, e.AbortAsked(person="oscar", reason="enough"))

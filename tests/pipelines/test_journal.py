@@ -32,6 +32,8 @@ EVERYTHING: tuple[e.Event, ...] = (
     e.Held(person="oscar", reason="looking"),
     e.Resumed(person="oscar", stage=""),
     e.Resumed(person="oscar", stage="shift-100"),
+    e.FreezeBegan(stage="shift-100", sentence="frozen until it is lifted: year end"),
+    e.FreezeEnded(stage="shift-100"),
     e.ChangeIntended(correlation_id="f" * 64, manifest_digest="sha256:" + "e" * 64),
     e.ChangeOpened(correlation_id="f" * 64, number="CHG0030001", url="http://d/CHG0030001"),
     e.StepRefused(stage="shift-50", reason="main_changed", sentence="another hand"),
@@ -71,6 +73,21 @@ def test_the_last_driver_to_say_so_moves_the_promotion() -> None:
 
     assert state.driven == e.Driven(driver="argo", workflow="two", template="promote-regulated")
     assert len(state.driven_at) == 2
+
+
+def test_a_freeze_lasts_from_its_first_line_to_its_end() -> None:
+    """A second driver's line about the same one changes nothing; going back, or an end, is the end of it."""
+    began = e.FreezeBegan(stage="merge", sentence="frozen until it is lifted: year end")
+    again = e.FreezeBegan(stage="merge", sentence="frozen until it is lifted: another")
+    once, twice = plans.state_after(began), plans.state_after(began, again)
+    assert once.freeze is not None
+    assert once.freeze == twice.freeze
+    over = (
+        e.FreezeEnded(stage="merge"),
+        e.RollbackBegan(code="aborted", sentence="oscar ended it"),
+        e.Ended(outcome="aborted", sentence="v38 is at 0 %"),
+    )
+    assert [plans.state_after(began, event).freeze for event in over] == [None] * 3
 
 
 def test_a_rebased_promotion_has_another_stable_and_plan() -> None:

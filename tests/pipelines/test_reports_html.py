@@ -10,7 +10,6 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -21,7 +20,6 @@ from pipelines.journal import events as e
 from pipelines.journal.lines import decode
 from pipelines.reports.html import report
 from pipelines.reports.story import approver_rows, instant, timeline
-from pipelines.spec.types import Freeze
 from tests import plans, promotions
 from tests.plans import T0, canary, commit, done, share_events, up_to_merge
 
@@ -287,24 +285,20 @@ def test_a_registry_alias_is_named_with_what_it_stood_for() -> None:
 
 
 def test_holds_and_freezes_are_drawn_and_told() -> None:
-    """A hold without an end lasts until the last line; a freeze of another place is not drawn."""
+    """A person's hold lasts until their word; a freeze until it is over, or the promotion goes back."""
     book = begun().after(5).tell(e.Held(person="otto", reason="payday"), by="person:otto")
     book.tell(e.Held(person="rita", reason="me too"), by="person:rita")
+    book.after(5).tell(e.FreezeBegan(stage="merge", sentence="frozen until it is lifted: year end"))
+    book.after(10).tell(e.FreezeEnded(stage="merge"))
     book.tell(e.Resumed(person="otto", stage="shift-100"), by="person:otto")
-    book.after(55).tell(plans.PROPOSED)
-    start = T0 - timedelta(days=1)
-    freezes = [
-        Freeze.model_validate({"reason": "year end", "from": start}),
-        Freeze.model_validate({"reason": "elsewhere", "from": start, "environments": ["dev"]}),
-        Freeze.model_validate({"reason": "here", "from": start, "environments": ["prod"]}),
-        Freeze.model_validate({"reason": "past", "from": start, "until": start + timedelta(hours=1)}),
-    ]
-    said = Read(report(book.lines, freezes=freezes)).text
+    book.after(10).tell(e.FreezeBegan(stage="merge", sentence="frozen until it is lifted: again"))
+    book.after(10).tell(e.RollbackBegan(code="aborted", sentence="otto ended it"))
+    book.after(20).tell(plans.PROPOSED)
+    said = Read(report(book.lines)).text
     assert "held by otto: payday, 2026-03-14 09:00:05 UTC to 2026-03-14 09:01:00 UTC" in said
-    assert "frozen: year end" in said
-    assert "frozen: here" in said
-    assert "elsewhere" not in said
-    assert "frozen: past" not in said
+    assert "frozen until it is lifted: year end, 2026-03-14 09:00:10 UTC to 2026-03-14 09:00:20 UTC" in said
+    assert "frozen until it is lifted: again, 2026-03-14 09:00:30 UTC to 2026-03-14 09:00:40 UTC" in said
+    assert "nothing is frozen any more before merge" in said
     assert "me too, 2026" not in said
 
 

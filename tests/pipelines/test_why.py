@@ -120,6 +120,18 @@ def test_a_model_without_promotions_has_no_answer() -> None:
     assert "no promotion of this model" in found.doubts[0]
 
 
+def test_a_freeze_that_kept_a_promotion_is_told_for_its_time() -> None:
+    """Since when and why; not before, and not after it was over."""
+    began = (30.0, e.FreezeBegan(stage="shift-50", sentence="frozen until it is lifted: year end"))
+    lines = story([*UP[:6], began, (35.0, e.FreezeEnded(stage="shift-50")), *UP[6:]])
+
+    (said,) = ask(32, lines).frozen
+    assert "was kept from shift-50 since 2026-03-14 09:00:30 UTC: frozen until it is lifted: year end" in said
+    assert any(said in line for line in sentences(ask(32, lines)))
+    assert to_data(ask(32, lines))["frozen"] == [said]
+    assert [ask(29, lines).frozen, ask(36, lines).frozen] == [(), ()]
+
+
 def test_before_the_merge_the_stable_version_answers_everything() -> None:
     """What main said served when the promotion began is where the record starts."""
     found = ask(5, story(UP))

@@ -11,7 +11,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pipelines.decide import Move
-from pipelines.journal.events import AbortAsked, Held, Resumed, RollbackBegan, ShareCommitted
+from pipelines.journal.events import (
+    AbortAsked,
+    FreezeBegan,
+    FreezeEnded,
+    Held,
+    Resumed,
+    RollbackBegan,
+    ShareCommitted,
+)
 from pipelines.journal.state import State
 from tests.stories.telling import Moment, Story, Told, before, waits
 
@@ -42,6 +50,9 @@ def test_a_freeze_on_main_stops_the_rise_until_it_is_lifted(story: Story) -> Non
     told.when(_watched_while_frozen(told), lambda state: town.write_rules())
     promoted(told)
     assert "year-end closing" in told.held("frozen")[0].sentence
+    (began,), (ended,) = told.events(FreezeBegan), told.events(FreezeEnded)
+    assert "year-end closing" in began.sentence
+    assert began.stage == ended.stage
     story.holds()
 
 

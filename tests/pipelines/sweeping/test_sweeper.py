@@ -141,8 +141,12 @@ def test_a_frozen_promotion_waits_and_goes_on_when_the_freeze_is_over(sweeping: 
     found = sweeping.look()
     assert found is not None
     assert next(node.message for node in found.nodes if node.waits).startswith("frozen until it is lifted")
+    assert case.state.freeze is not None
+    assert sweeping.said() == []
     case.freezes = ()
     assert sweeping.said() == ["looked at merge; let it go on past review: merge is next"]
+    kinds = [line.event.kind for line in case.lines if line.event.kind.startswith("freeze")]
+    assert kinds == ["freeze_began", "freeze_ended"], "once each, not once per pass"
 
 
 def test_no_gate_of_the_preview_is_ever_asked_by_the_sweeper(sweeping: Sweeping) -> None:
