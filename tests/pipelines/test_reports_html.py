@@ -367,6 +367,8 @@ def test_every_kind_of_event_has_a_sentence() -> None:
         e.Driven(driver="local"),
         e.Resumed(person="otto", stage="shift-100"),
         e.Resumed(person="otto", stage=""),
+        e.FreezeBegan(stage="merge", sentence="frozen until it is lifted: audit"),
+        e.FreezeEnded(stage="merge"),
         e.AbortAsked(person="otto", reason="no"),
         e.ChangeClosed(number="CHG1", code="unsuccessful"),
         done("propose"),
@@ -379,13 +381,15 @@ def test_every_kind_of_event_has_a_sentence() -> None:
         "the local engine moves it",
         "otto gave the word for shift-100",
         "otto let it go on",
+        "merge is frozen until it is lifted: audit",
+        "nothing is frozen any more before merge",
         "otto ended it: no",
         "closed change CHG1 as unsuccessful",
         "propose is done",
         "preview could not tell: s",
         "ended it as rolled back: over; left to people: this; that",
     ]
-    told = {line.event.kind for line in promotions.hostile("x").lines} | {"rebased", "driven", "resumed"}
+    told = {line.event.kind for line in (*promotions.hostile("x").lines, *book.lines)}
     assert told == set(e.KINDS)
 
 
