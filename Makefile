@@ -10,7 +10,8 @@ demo: $(READY)  ## the main job on this machine: a good version to 100 %, a bad 
 	@$(BIN)/lockgate rehearse --demo
 
 test: $(READY)  ## every test that needs nothing but this machine
-	@$(BIN)/python -m pipelines.rehearsal.prometheus && $(BIN)/pytest -n 2 --dist loadfile -m "not alone"
+	@$(BIN)/python -m pipelines.rehearsal.prometheus
+	@$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not alone"
 	@$(BIN)/pytest -m alone
 
 lint: $(READY)  ## ruff, mypy --strict, import contracts
