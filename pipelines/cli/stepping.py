@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pipelines.journal.state import State
     from pipelines.steps.contract import Outcome
     from pipelines.steps.recorder import Recorder
+    from pipelines.strategy import Stage
 
 CODES = {"done": 0, "refused": 4, "unknown": 5, "not_yet": 75}
 """What came of a step, and the exit code that says so."""
@@ -139,7 +140,7 @@ def _run(
     assert state is not None  # noqa: S101 - an assignment is made of a promotion that is there
     if name == "outcome":
         return _ended(state, told)
-    _known(assignment, state, name, gate, asked)
+    _known(session, assignment, state, name, gate, asked)
     if gate:
         outcome = engine.ask_gate(assignment, gate)
     else:
@@ -154,8 +155,11 @@ def _flag(value: bool) -> str:
     return "true" if value else "false"
 
 
-def _known(assignment: Assignment, state: State, name: str, gate: str, asked: bool) -> None:
+def _known(session: Session, assignment: Assignment, state: State, name: str, gate: str, asked: bool) -> None:
     """A stage of the plan, or one that other promotions of the tier have: their workflow is the same.
+
+    So are those of the tier as main has it now: a workflow that takes a promotion up is made from the
+    template of today, and passes over what the plan has not.
 
     Raises:
         InvalidInput: it is neither.
@@ -167,6 +171,8 @@ def _known(assignment: Assignment, state: State, name: str, gate: str, asked: bo
     planned = list(state.plan.stages)
     if tier := assignment.platform.tiers.get(state.plan.tier):
         planned += [*stages(tier, first=False), *stages(tier, first=True)]
+    if not _has(planned, name, gate):
+        planned += _today(session, state.plan.tier)
     names = dict.fromkeys([*(stage.name for stage in planned), ROLL_BACK.name])
     if name not in names:
         raise mistake(name, "is no stage of this promotion's plan", near(name, names))
@@ -175,6 +181,20 @@ def _known(assignment: Assignment, state: State, name: str, gate: str, asked: bo
         raise mistake("--gate", f"{gate} is no gate that judge asks", near(gate, gates))
     if asked and name != "approve":
         raise mistake("--asked", f"{name} asks nobody", "leave it out")
+
+
+def _has(planned: list[Stage], name: str, gate: str) -> bool:
+    """Whether a stage, or its gate, is among them."""
+    return name == "roll_back" or any(one.name == name and (not gate or gate in one.gates) for one in planned)
+
+
+def _today(session: Session, tier: str) -> list[Stage]:
+    """The stages of a tier as platform.yaml on main has it now; none where it has no such tier any more."""
+    from pipelines.cli.book import Book
+    from pipelines.strategy import stages
+
+    found = Book(session).platform().tiers.get(tier)
+    return [*stages(found, first=False), *stages(found, first=True)] if found else []
 
 
 def _ended(state: State, told: _Told) -> int:

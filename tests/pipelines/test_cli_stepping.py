@@ -427,6 +427,25 @@ def test_stages_that_other_promotions_of_the_tier_have_are_passed_over(desk: Des
     assert "is no stage" in ran.err
 
 
+def test_stages_that_the_tier_has_only_now_are_passed_over(desk: Desk) -> None:
+    """A workflow of today's template takes a promotion up, and has a share that its plan has not."""
+    desk.model("grown")
+    promotion = f"--promotion={desk.begun('grown')}"
+    document = yaml.safe_load(desk.platform)
+    document["tiers"]["regulated"] |= {"shares": [10, 33, 50, 100]}
+    document["tiers"]["regulated"]["gates"] |= {"load": {}}
+    assert desk.shell("step", "shift-33", promotion).code == 3
+    desk.commit({"platform.yaml": yaml.safe_dump(document, sort_keys=False)})
+    try:
+        passed = desk.shell("step", "shift-33", promotion)
+        gate = desk.shell("step", "judge", "--gate=load", promotion)
+    finally:
+        desk.commit({"platform.yaml": desk.platform})
+
+    assert (passed.code, gate.code) == (0, 75)
+    assert "shift-33 is not in this promotion's plan" in passed.out + passed.err
+
+
 def test_what_belongs_to_another_step_is_a_mistake(desk: Desk) -> None:
     """A gate is asked by judge, a change by approve, and a promotion has to be named."""
     desk.model("mixed")
