@@ -26,8 +26,8 @@ median minute, requests that the candidate served as percent of those of a whole
 the rollouts that were held at a share longer than planned. By the end includes what 100 % showed."""
 
 
-SEEDS_LEGEND = """lockgate alone, under seeds that it was not tuned on: other traffic, and other clean
-rollouts from which its noise was calibrated. Percent; the bar is that of the tables."""
+SEEDS_LEGEND = """Seeds that the judge was not tuned on: other traffic, and other clean rollouts from which
+its noise was calibrated. Percent; the bar is that of the tables."""
 
 
 WIRE_LEGEND = """Streams of the fraud table (seventy requests a second, 15-minute steps, realistic noise) as
