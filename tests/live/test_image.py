@@ -12,7 +12,7 @@ import pytest
 
 from pipelines.workflow.templates.pods import CLONES, TMP, USER
 from tests.live.harbour import missing
-from tests.test_image import DOCKERFILE, LOCK, PROJECT, pins
+from tests.test_image import DOCKERFILE, LOCK, ROOT, pins
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 
@@ -63,17 +63,26 @@ def pod() -> dict[str, Any]:
     return found
 
 
-def test_it_holds_the_locks_versions_and_nothing_else(pod: dict[str, Any]) -> None:
-    """Each package of the lock, and this tree's own wheel."""
+def test_it_holds_the_locks_packages_and_nothing_else(pod: dict[str, Any]) -> None:
+    """Each in the version of its lock, or, under an older Python, in the one that is tested with that."""
     packages = dict(pod["packages"])
-    assert packages.pop("lockgate") == PROJECT["project"]["version"]
-    assert packages == pins(LOCK)
+    assert pod["says"] == f"lockgate {packages.pop('lockgate')}\n"
+    tested = re.findall(
+        r"^([a-z0-9._-]+)==([^\s;\\]+)", (ROOT / "requirements.lock").read_text("utf-8"), re.M
+    )
+    wrong = {
+        name: version
+        for name, version in packages.items()
+        if version != pins(LOCK).get(name) and (name, version) not in tested
+    }
+
+    assert packages.keys() == pins(LOCK).keys()
+    assert wrong == {}
 
 
 def test_it_has_what_a_step_needs_and_no_tools(pod: dict[str, Any]) -> None:
     """git, and neither a package manager nor a compiler."""
     assert pod["programs"] == ["git", "lockgate"]
-    assert PROJECT["project"]["version"] in pod["says"]
 
 
 def test_it_runs_as_nobody_where_nothing_can_be_written(pod: dict[str, Any]) -> None:
