@@ -45,6 +45,7 @@ from pipelines.sweeping.actions import (
 
 log = structlog.get_logger()
 
+NO_WORKFLOW = "no_workflow"
 AGAIN_SECONDS = 60.0
 """How soon a promotion that no workflow moves is looked at again: what each such look burns of its budget."""
 
@@ -277,9 +278,13 @@ def left_waiting(state: State, move: Move, looked: NotYet | None) -> Move:
 
 def _give_up(assignment: Assignment, state: State, sentence: str) -> str:
     """Nobody moves it: that is "could not tell", and burns the hold budget until the tier's rule applies."""
+    stage = current(state).name
+    said = state.waits.get(stage)
+    if said and said.reason == NO_WORKFLOW and assignment.world.clock.now() < said.again_at:
+        return sentence  # it burns already; a line a minute is enough
     wait = Waited(
-        stage=current(state).name,
-        reason="no_workflow",
+        stage=stage,
+        reason=NO_WORKFLOW,
         sentence=sentence,
         unknown=True,
         retry_after_seconds=AGAIN_SECONDS,

@@ -267,6 +267,10 @@ def test_a_promotion_nobody_can_move_burns_its_hold_budget(sweeping: Sweeping) -
     assert "5 workflows within 60 minutes ended" in sentence
     assert case.state.waits["merge"].reason == "no_workflow"
     assert case.state.waits["merge"].unknown
+    before = case.lines
+    case.clock.time += timedelta(seconds=10)
+    sweeping.sweep()
+    assert case.lines == before, "not a line at every pass"
 
     for _ in range(4):
         case.clock.time += timedelta(seconds=60)
