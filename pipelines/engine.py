@@ -27,7 +27,19 @@ from pipelines.journal.events import (
 )
 from pipelines.journal.state import State, status_of, verdicts_of
 from pipelines.spec.types import Freeze, Platform, Release
-from pipelines.steps import approve, bake, finish, judge, judging, merge, preview, propose, roll_back, shift
+from pipelines.steps import (
+    approve,
+    bake,
+    finish,
+    judge,
+    judging,
+    merge,
+    preview,
+    propose,
+    roll_back,
+    shift,
+    taken_back,
+)
 from pipelines.steps.contract import Context, Done, NotYet, Outcome, Refused, World
 from pipelines.steps.recorder import Recorder
 from pipelines.strategy import Stage
@@ -271,6 +283,23 @@ def ask_gate(assignment: Assignment, gate: str) -> Outcome:
         worst = judging.outcome(stage, verdicts_of(context.state, stage.name).values())
         _write(context, worst if isinstance(worst, NotYet) else outcome)
     return outcome
+
+
+def tell_the_desk(assignment: Assignment) -> State:
+    """Tell the desk of a way back from 100 % that it could not be told of at the time; the state then.
+
+    Raises:
+        CouldNotTell: it does not answer now either.
+        JournalMoved: another driver moves this promotion.
+        Refused: there is no such promotion.
+    """
+    state = assignment.recorder.read()
+    if state is None:
+        missing = _no_such_promotion(assignment)
+        raise errors.Refused(missing.reason, missing.sentence)
+    context = _context(assignment, state, ROLL_BACK)
+    taken_back.tell(context)
+    return context.state
 
 
 def _no_such_promotion(assignment: Assignment) -> Refused:

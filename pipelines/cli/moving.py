@@ -72,8 +72,9 @@ def retry(
     """Drive a promotion on, or start one that failed again.
 
     PROMOTION is an id, or a model whose newest promotion is meant. One that is under way is driven from
-    where it is, by the driver it has unless another is named; for one that was refused, rolled back or
-    aborted, a new promotion of the same version begins.
+    where it is, by the driver it has unless another is named. Where one was taken back from 100 % and the
+    change desk could not be told, it is told now. For one that was refused, rolled back or aborted, a new
+    promotion of the same version begins.
     """
     from pipelines.cli import promoting
     from pipelines.cli.book import Book
@@ -83,6 +84,8 @@ def retry(
     if state.ended is not None and state.ended.outcome == "promoted":
         session.say(f"{state.promotion} has nothing left to do: {state.ended.sentence}")
         return 0
+    if state.ended is not None and state.desk_owed:
+        return promoting.tell_the_desk(session, state)
     chosen = driver or (state.driven.driver if state.driven else "local")
     if state.ended is None:
         return promoting.drive_on(session, book, state, chosen, wait=wait)
@@ -99,7 +102,8 @@ def rollback(session: Session, model: str, environment: str | None, reason: str,
     """Bring the version before the present one back.
 
     A promotion under way is ended: its candidate goes to 0 %. Else the last version that was promoted goes
-    to 0 %, and the one before it gets all requests. Depends on Git and Argo CD alone.
+    to 0 %, the one before it gets all requests, and release.yaml names it again unless people changed it;
+    an emergency change tells the desk afterwards. Depends on Git and Argo CD alone.
     """
     from pipelines.cli import choosing, promoting
     from pipelines.cli.book import Book

@@ -51,6 +51,8 @@ class Narrator:
                 yield f"{event.stage} was refused: {event.sentence}"
             case e.ChangeOpened():
                 yield f"change {event.number} is open: {event.url}"
+            case e.EmergencyOpened():
+                yield f"emergency change {event.number} tells the desk of it: {event.url}"
             case e.RollbackBegan():
                 yield f"going back to 0 %: {event.sentence}"
             case e.Held() | e.AbortAsked():

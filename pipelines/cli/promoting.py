@@ -227,6 +227,24 @@ def drive_on(session: Session, book: Book, state: State, driver: str, *, wait: b
     return drive(session, state.promotion)
 
 
+def tell_the_desk(session: Session, state: State) -> int:
+    """Tell the desk of a way back from 100 % that it does not know of; the exit code.
+
+    Raises:
+        CouldNotTell: the desk does not answer.
+    """
+    from pipelines import wiring
+    from pipelines.engine import tell_the_desk as tell
+
+    told = tell(wiring.assignment(session.desktop, state.promotion))
+    number = told.emergency.number if told.emergency else "no change"
+    if told.desk_owed:
+        session.say(f"{state.promotion} was taken back, and there is no change desk to tell")
+        return REFUSED
+    session.say(f"{state.promotion} was taken back; the change desk is told of it by {number}")
+    return 0
+
+
 def begin_again(
     session: Session, book: Book, state: State, person: str, driver: str, *, detach: bool, wait: bool
 ) -> int:

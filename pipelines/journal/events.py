@@ -198,6 +198,23 @@ class ChangeClosed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EmergencyOpened(Event):
+    """What had ended at 100 % was taken back, and the desk is told of it by an emergency change."""
+
+    kind = "emergency_opened"
+    number: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmergencyClosed(Event):
+    """That change is closed: the desk knows what was done."""
+
+    kind = "emergency_closed"
+    number: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Held(Event):
     """A person stopped the promotion from rising."""
 
@@ -283,6 +300,8 @@ KINDS: Mapping[str, type[Event]] = {
         ChangeIntended,
         ChangeOpened,
         ChangeClosed,
+        EmergencyOpened,
+        EmergencyClosed,
         Held,
         Resumed,
         FreezeBegan,

@@ -17,6 +17,10 @@ DEAD_DRIVER_FACTOR = 3.0
 longer gaps mean that nobody looked, not that nothing could be told."""
 
 
+TELL_THE_DESK = "tell the change desk"
+"""How what is left undone begins, where the desk could not be told of a way back."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wait:
     """Why a stage was not done when its step was last asked."""
@@ -118,6 +122,9 @@ class State:
     change_intended: e.ChangeIntended | None = None
     change: e.ChangeOpened | None = None
     change_closed: e.ChangeClosed | None = None
+    emergency: e.EmergencyOpened | None = None
+    """The change that tells the desk of a way back from 100 %."""
+    emergency_closed: bool = False
     held: Word | None = None
     freeze: Standstill | None = None
     """The freeze that keeps it from rising now."""
@@ -140,6 +147,12 @@ class State:
     def promotion(self) -> str:
         """Id of the promotion."""
         return self.started.promotion
+
+    @property
+    def desk_owed(self) -> bool:
+        """Whether an approved version was taken back and the desk does not know."""
+        back = self.promoted and self.rollback is not None and bool(self.zero_commit)
+        return back and self.plan.needs_approval and not self.emergency_closed
 
     def commit_of(self, stage: str) -> str:
         """The commit whose manifests a verdict of that stage must be about; "" while there is none.
@@ -281,6 +294,15 @@ def _ended(state: State, event: e.Ended, at: datetime) -> State:
     return replace(state, ended=end, freeze=None, promoted=state.promoted or event.outcome == "promoted")
 
 
+def _emergency_closed(state: State, event: e.EmergencyClosed, at: datetime) -> State:
+    """Told late, it is no longer undone."""
+    ended = state.ended
+    if ended is not None:
+        left = tuple(piece for piece in ended.left_undone if not piece.startswith(TELL_THE_DESK))
+        ended = replace(ended, left_undone=left)
+    return replace(state, ended=ended, emergency_closed=True)
+
+
 _APPLY: Mapping[str, Callable[[State, Any, datetime], State]] = {
     "started": lambda state, event, at: state,
     "rebased": _rebased,
@@ -300,6 +322,8 @@ _APPLY: Mapping[str, Callable[[State, Any, datetime], State]] = {
     "change_intended": lambda state, event, at: replace(state, change_intended=event),
     "change_opened": lambda state, event, at: replace(state, change=event),
     "change_closed": lambda state, event, at: replace(state, change_closed=event),
+    "emergency_opened": lambda state, event, at: replace(state, emergency=event),
+    "emergency_closed": _emergency_closed,
     "held": lambda state, event, at: replace(
         state, held=Word(person=event.person, reason=event.reason, at=at)
     ),

@@ -10,7 +10,7 @@ from pipelines.render.change import check_change
 from pipelines.render.edits import edits_text
 from pipelines.render.manifests import manifest_digest, namespace, predictor_name, render
 from pipelines.render.record import Serves, serves_of
-from pipelines.render.texts import change_text, pull_request_text, verdict_table
+from pipelines.render.texts import change_text, pull_request_text, rollback_text, verdict_table
 
 __all__ = [
     "Serves",
@@ -22,6 +22,7 @@ __all__ = [
     "predictor_name",
     "pull_request_text",
     "render",
+    "rollback_text",
     "serves_of",
     "verdict_table",
 ]

@@ -86,6 +86,35 @@ def _change(values: dict[str, Any], verdicts: Sequence[Verdict]) -> str:
     return fill("change_request.txt.j2", **values, verdicts=verdicts)
 
 
+def rollback_text(
+    *,
+    promotion: str,
+    release: Release,
+    environment_name: str,
+    stable: Version | None,
+    candidate: Version,
+    requested_by: str,
+    reason: str,
+    commit: str,
+    change: str,
+) -> tuple[str, str]:
+    """Short description and description of the emergency change that tells of a way back from 100 %."""
+    title = fold(f"{release.model} {candidate.label}: taken back in {environment_name}")
+    description = fill(
+        "rollback_change.txt.j2",
+        promotion=promotion,
+        model=release.model,
+        environment=environment_name,
+        stable=stable,
+        candidate=candidate,
+        requested_by=requested_by,
+        reason=reason,
+        commit=commit,
+        change=change,
+    )
+    return title[:TITLE_CHARACTERS], description
+
+
 def verdict_table(verdicts: Iterable[Verdict]) -> str:
     """The verdicts on one head as a Markdown table, with the subjects they are about.
 

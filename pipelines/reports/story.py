@@ -176,6 +176,8 @@ _TOLD: Mapping[str, Callable[[Any], str]] = {
     "change_intended": lambda event: f"is about to open a change for content {short(event.correlation_id)}",
     "change_opened": lambda event: f"opened change {clean(event.number)}",
     "change_closed": lambda event: f"closed change {clean(event.number)} as {clean(event.code)}",
+    "emergency_opened": lambda event: f"told the desk by emergency change {clean(event.number)}",
+    "emergency_closed": lambda event: f"closed emergency change {clean(event.number)}",
     "held": lambda event: f"{clean(event.person)} held it: {clean(event.reason)}",
     "resumed": lambda event: (
         f"{clean(event.person)} gave the word for {clean(event.stage)}"

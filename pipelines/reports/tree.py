@@ -214,6 +214,9 @@ def _add_rollback(place: Tree, state: State, move: Move) -> None:
     )
     for what, trace in steps:
         node.add(Text(f"{SYMBOLS['done' if trace else 'to come']} {what}{f': {trace}' if trace else ''}"))
+    if state.ended is not None and state.desk_owed:
+        retry = f"`lockgate retry {clean(state.promotion)}` tells it"
+        node.add(Text(f"the change desk was not told of it: {retry}", style="yellow"))
 
 
 def _links(state: State, links: Mapping[str, str]) -> Iterator[Text]:
@@ -222,6 +225,8 @@ def _links(state: State, links: Mapping[str, str]) -> Iterator[Text]:
         named = {f"pull request {state.proposed.pull_request}": state.proposed.url, **named}
     if state.change is not None:
         named = {**named, f"change {state.change.number}": state.change.url}
+    if state.emergency is not None:
+        named = {**named, f"emergency change {state.emergency.number}": state.emergency.url}
     for name, url in named.items():
         style = Style(link=address(url)) if address(url) else Style()
         yield Text.assemble(f"{clean(name)}: ", (clean(url), style))

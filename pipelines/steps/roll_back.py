@@ -12,7 +12,9 @@ from datetime import datetime
 from pipelines import errors
 from pipelines.journal.events import Ended, Merged, ShareCommitted, ShareServed
 from pipelines.journal.events import Outcome as Ending
+from pipelines.journal.state import TELL_THE_DESK
 from pipelines.render import render
+from pipelines.steps import taken_back
 from pipelines.steps.contract import Context, Done, NotYet, Outcome, Refused
 from pipelines.steps.serving import look, manifests, write
 from pipelines.steps.shift import see
@@ -38,6 +40,7 @@ def run(context: Context) -> Outcome:
     if not context.state.zero_commit and _reached_main(context):
         return _again(context, "merged_meanwhile", "the pull request was merged before it could be closed")
     sentence = f"{context.candidate.label} is at 0 %: {rollback.sentence}"
+    left = (*left, *taken_back.left(context))
     context.record(Ended(outcome=_outcome(context), sentence=sentence, left_undone=left))
     return Done(sentence=sentence)
 
@@ -102,9 +105,8 @@ def _commit(context: Context) -> str:
     if not context.state.plan.first:
         wanted = render(context.release, environment, context.environment, context.serves(0))
     why = rollback.sentence if rollback else ""
-    return write(
-        context, "roll_back", environment, wanted, 0, subject=f"back to 0 % in {environment}", body=why
-    )
+    subject, also = f"back to 0 % in {environment}", taken_back.release(context)
+    return write(context, "roll_back", environment, wanted, 0, subject=subject, body=why, also=also)
 
 
 def _insist(context: Context, commit: str) -> None:
@@ -125,6 +127,7 @@ def _tidy(context: Context, at_zero: datetime) -> tuple[str, ...] | NotYet:
         ("remove the preview", remove_preview),
         ("close the change request", _close_change),
         ("move the registry's alias back", _alias_back),
+        (TELL_THE_DESK, taken_back.tell),
     )
     left = []
     for name, piece in pieces:

@@ -104,11 +104,15 @@ def write(
     *,
     subject: str,
     body: str = "",
+    also: Mapping[str, str] | None = None,
 ) -> str:
-    """Have main hold these manifests of the model, by one commit of the stage, found or made; its SHA."""
+    """Have main hold these manifests of the model, by one commit of the stage, found or made; its SHA.
+
+    ``also`` are files of people's that the same commit changes.
+    """
     if found := written(context, stage, environment, wanted):
         return found
-    changes = wanted or emptied(context, environment)
+    changes = {**(wanted or emptied(context, environment)), **(also or {})}
     commit = context.world.repository.commit(
         "main", changes, subject=context.title(subject), body=body, trailers=context.trailers(stage, share)
     )

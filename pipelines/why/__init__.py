@@ -59,7 +59,7 @@ def answer(
         first_record=first,
         possible=possible,
         behind=tuple(behind(digest, possible, stories, at) for digest in digests),
-        frozen=tuple(_frozen(journals, at)),
+        remarks=(*_frozen(journals, at), *_untold(stories, at)),
         doubts=(*gaps(stories), *strangers(stories, points, log, at)),
     )
 
@@ -79,6 +79,15 @@ def _frozen(journals: Sequence[Sequence[Line]], at: datetime) -> Iterator[str]:
         if state is not None and freeze is not None:
             since = f"since {stamp(freeze.at)}"
             yield f"{state.promotion} was kept from {freeze.stage} {since}: {freeze.sentence}"
+
+
+def _untold(stories: Sequence[Story], at: datetime) -> Iterator[str]:
+    """Ways back from 100 % before that instant that the change desk does not know of to this day."""
+    for story in stories:
+        rollback = story.state.rollback
+        if rollback is not None and rollback.at <= at and story.state.ended and story.state.desk_owed:
+            told = f"was taken back since {stamp(rollback.at)}, and the change desk was not told"
+            yield f"{story.state.promotion} {told}; `lockgate retry` tells it"
 
 
 def _before(first: datetime | None) -> str:

@@ -80,8 +80,8 @@ class Answer:
     possible: tuple[Possible, ...]
     """Oldest first; several where the record cannot tell them apart; none before the first record."""
     behind: tuple[Behind, ...]
-    frozen: tuple[str, ...] = ()
-    """Which promotions a freeze kept from rising at that instant, since when and why."""
+    remarks: tuple[str, ...] = ()
+    """What else the record says of then: freezes, and ways back of which the change desk was not told."""
     doubts: tuple[str, ...]
     """Why the record may not be the whole truth at that instant."""
 

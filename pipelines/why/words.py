@@ -21,7 +21,7 @@ def sentences(found: Answer) -> Iterator[str]:
     for one in found.possible:
         yield f"  {_split(one)}"
         yield f"    {_span(one)}"
-    yield from (f"  {one}" for one in found.frozen)
+    yield from (f"  {one}" for one in found.remarks)
     for doubt in found.doubts:
         yield f"  doubt: {doubt}"
     for version in found.behind:
@@ -89,7 +89,7 @@ def to_data(found: Answer) -> dict[str, Any]:
             for one in found.possible
         ],
         "versions": behind,
-        "frozen": list(found.frozen),
+        "remarks": list(found.remarks),
         "doubts": list(found.doubts),
     }
 

@@ -764,6 +764,25 @@ def test_nothing_printed_holds_a_secret(office: Office) -> None:
             assert secret not in ran.out + ran.err
 
 
+def test_status_and_retry_know_of_a_way_back_that_the_desk_does_not(office: Office) -> None:
+    """Status says so; retry tells the desk, and begins no promotion, even while the desk does not answer."""
+    left = "tell the change desk: it did not answer"
+    office.model("untold")
+    promotion = office.journal(
+        "untold",
+        ENDED,
+        e.RollbackBegan(code="by_hand", sentence="oscar took it back"),
+        e.ShareCommitted(stage="roll_back", share_percent=0, commit="f" * 40),
+        e.Ended(outcome="rolled_back", sentence="v38 is at 0 %", left_undone=(left,)),
+    )
+    said = " ".join(office("status", promotion).out.split())
+    assert f"the change desk was not told of it: `lockgate retry {promotion}` tells it" in said
+    ran = office("retry", promotion)
+    assert ran.code == 5, ran.err
+    assert office.written(promotion)[-1].kind == "ended"
+    assert office("history", "untold", "--json").json["promotions"][0]["promotion"] == promotion
+
+
 def test_status_says_since_when_a_freeze_keeps_a_promotion(office: Office) -> None:
     """As its driver wrote down; reading it writes nothing."""
     began = e.FreezeBegan(stage="shift-10", sentence="frozen until it is lifted: year end")

@@ -43,6 +43,8 @@ EVERYTHING: tuple[e.Event, ...] = (
     e.ShareServed(stage="roll_back", share_percent=0, candidate_revision="r2", stable_revision="r1", url="u"),
     e.ShareSeen(stage="roll_back", share_percent=0, observed_percent=0.0, sentence="none"),
     e.ChangeClosed(number="CHG0030001", code="unsuccessful"),
+    e.EmergencyOpened(number="CHG0030002", url="http://d/CHG0030002"),
+    e.EmergencyClosed(number="CHG0030002"),
     e.Ended(outcome="aborted", sentence="v38 is at 0 %", left_undone=("close the change",)),
 )
 
@@ -88,6 +90,24 @@ def test_a_freeze_lasts_from_its_first_line_to_its_end() -> None:
         e.Ended(outcome="aborted", sentence="v38 is at 0 %"),
     )
     assert [plans.state_after(began, event).freeze for event in over] == [None] * 3
+
+
+def test_a_desk_is_owed_word_of_a_way_back_from_100_until_it_has_it() -> None:
+    """What was left undone for that alone is done then; what else is left stays."""
+    back = (
+        e.Ended(outcome="promoted", sentence="v38 serves"),
+        e.RollbackBegan(code="by_hand", sentence="oscar took it back"),
+        e.ShareCommitted(stage="roll_back", share_percent=0, commit=commit(99)),
+    )
+    left = ("tell the change desk: away", "remove the preview: away")
+    over = e.Ended(outcome="rolled_back", sentence="v38 is at 0 %", left_undone=left)
+    owed = plans.state_after(*back, over)
+    told = plans.state_after(*back, over, e.EmergencyClosed(number="CHG0030002"))
+    assert owed.ended is not None
+    assert told.ended is not None
+    assert (owed.desk_owed, owed.ended.left_undone) == (True, left)
+    assert (told.desk_owed, told.ended.left_undone) == (False, left[1:])
+    assert not plans.state_after(*back[1:], over).desk_owed, "it never was at 100 %"
 
 
 def test_a_rebased_promotion_has_another_stable_and_plan() -> None:

@@ -125,11 +125,28 @@ def test_a_freeze_that_kept_a_promotion_is_told_for_its_time() -> None:
     began = (30.0, e.FreezeBegan(stage="shift-50", sentence="frozen until it is lifted: year end"))
     lines = story([*UP[:6], began, (35.0, e.FreezeEnded(stage="shift-50")), *UP[6:]])
 
-    (said,) = ask(32, lines).frozen
+    (said,) = ask(32, lines).remarks
     assert "was kept from shift-50 since 2026-03-14 09:00:30 UTC: frozen until it is lifted: year end" in said
     assert any(said in line for line in sentences(ask(32, lines)))
-    assert to_data(ask(32, lines))["frozen"] == [said]
-    assert [ask(29, lines).frozen, ask(36, lines).frozen] == [(), ()]
+    assert to_data(ask(32, lines))["remarks"] == [said]
+    assert [ask(29, lines).remarks, ask(36, lines).remarks] == [(), ()]
+
+
+def test_a_way_back_that_the_desk_never_heard_of_is_told() -> None:
+    """From then on, until the desk is told; who asks about a time before is not bothered."""
+    back = [
+        (100.0, e.RollbackBegan(code="by_hand", sentence="oscar took it back")),
+        committed(101, 0, stage="roll_back", sha="f" * 40),
+        served(103, 0, stage="roll_back"),
+        (104.0, e.Ended(outcome="rolled_back", sentence="back", left_undone=("tell the change desk: away",))),
+    ]
+    lines = story([*UP, END, *back])
+    (said,) = ask(110, lines).remarks
+    assert "was taken back since 2026-03-14 09:01:40 UTC, and the change desk was not told" in said
+    assert "lockgate retry" in said
+    assert ask(90, lines).remarks == ()
+    told = story([*UP, END, *back, (200.0, e.EmergencyClosed(number="CHG2"))])
+    assert ask(110, told).remarks == ()
 
 
 def test_before_the_merge_the_stable_version_answers_everything() -> None:
