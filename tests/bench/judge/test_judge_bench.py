@@ -385,12 +385,15 @@ def test_a_bar_is_met_or_missed_by_its_limits() -> None:
     assert str(demand) == "fraud err0.3: served, at most 6 %"
 
 
+LIKE_OURS = f"{OURS}, never holding"
+
+
 def small(book: Book) -> list[Cell]:
-    """A table of two rules with few runs."""
+    """A table of three rules with few runs; two of them decide alike."""
     make = of_table(book, "fraud")
     return [
         tables.cell(book, "fraud", name, make[name], scenario, 20)
-        for name in ("naive", OURS)
+        for name in ("naive", LIKE_OURS, OURS)
         for scenario in book.scenarios
     ]
 
@@ -399,16 +402,21 @@ def test_tables_and_pictures_are_drawn_of_what_was_found() -> None:
     """One row per rule below the bar; one panel per fault whose cost the bar limits, and the key."""
     found = small(BOOK)
     lines = tables.markdown(BOOK, "fraud", found).splitlines()
-    assert [line.split("|")[1].strip() for line in lines[2:]] == ["**the bar**", "naive", f"**{OURS}**"]
+    assert [line.split("|")[1].strip() for line in lines[2:]] == [
+        "**the bar**",
+        "naive",
+        LIKE_OURS,
+        f"**{OURS}**",
+    ]
     assert len({line.count("|") for line in lines}) == 1
     told = tables.verdicts(BOOK, found)
     assert len(told) == sum(demand.table == "fraud" for demand in BOOK.bar)
     drawn = plots.svg(BOOK, "fraud", found)
     assert drawn.count("<g ") == 5 + 1
-    assert [drawn.count(f'class="{kind}"/>') for kind in ("o", "f")] == [5 + 1, 5 + 1]
+    assert [drawn.count(f'class="{kind}"/>') for kind in ("o", "v", "f")] == [5 + 1] * 3
     for part in drawn.split("<g ")[1:]:
         places = [(float(x), float(y)) for x, y in re.findall(r'x="([0-9.]+)" y="([0-9.]+)" class="k', part)]
-        assert len(places) == (0 if "the bar" in part else 2)
+        assert len(places) == (0 if "the bar" in part else 3)
         assert all(dist(*pair) >= plots.CLEAR for pair in combinations(places, 2))
 
 
