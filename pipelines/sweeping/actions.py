@@ -202,12 +202,15 @@ def verdict(state: State, move: Move, stage: str) -> tuple[Literal["go", "stop",
 def _behind(state: State, stage: str) -> Stage | None:
     """The stage that a node stands before: the one it waits to begin, or the one after that it waits for.
 
-    None where the plan does not know its stage.
+    Before a share that this plan has not, a node stands before the next one that it has; None where the plan
+    does not know its stage otherwise.
     """
     stages = state.plan.stages
     at = next((n for n, planned in enumerate(stages) if planned.name == stage), None)
     if at is None:
-        return None
+        step, _, share = stage.partition("-")
+        rungs = (one for one in stages if one.step == "shift" and step == "bake" and share.isdecimal())
+        return next((one for one in rungs if one.share_percent > int(share)), None)
     looks = stages[at].step in ("judge", "bake", "approve")
     return stages[min(at + 1, len(stages) - 1)] if looks else stages[at]
 

@@ -1,8 +1,8 @@
-"""One promotion, whose workflow is lost in every way on its way, and which is rejected in the end.
+"""Promotions whose workflows are lost in every way on their way, one of which is rejected in the end.
 
-Aspects: a pod deleted in the middle of a step, Resume pressed by hand with and without a selector, the
-controller started again while a second promotion waits, templates changed under a workflow, one terminated,
-and one deleted.
+Aspects: a pod deleted in the middle of a step, Resume pressed by hand with and without a selector; in the
+middle of a bake the controller started again while a second promotion waits, templates changed under a
+workflow, one terminated, and one deleted.
 """
 
 from __future__ import annotations
@@ -26,11 +26,8 @@ RESTART = "LOCKGATE_LIVE_RESTART"
 """A command that starts the workflow controller again; without it that part is left out."""
 
 
-def test_a_promotion_survives_its_workflows_and_goes_back_when_it_is_rejected(port: Harbour) -> None:
-    """No second pull request, no second change, nothing promoted and nothing rolled back by a click."""
-    before = port.town.on_main()
-    assert before is not None
-    port.town.write_rules(bake={**RULES["bake"], "minimum": "2m"})  # long enough for a person to say "hold"
+def test_a_promotion_survives_a_lost_pod_and_whoever_resumes_it_by_hand(port: Harbour) -> None:
+    """Nothing is promoted and nothing rolled back by a click."""
     port.town.wanted()
     first = port.submit(reason=HOSTILE, urgency="emergency")
     promotion = port.begun(first)
@@ -38,7 +35,6 @@ def test_a_promotion_survives_its_workflows_and_goes_back_when_it_is_rejected(po
     _pod_deleted(port, first)
     _person(port, "hold", promotion, "--reason", "a look first")
 
-    # ---- resumed by hand, which answers nothing and then "stop"
     clicked, _ = port.comes_to(promotion, "review")
     port.by_hand("PUT", f"{clicked.name}/resume")
     assert port.over(clicked.name).phase == "Failed", "a click promotes nothing"
@@ -46,10 +42,19 @@ def test_a_promotion_survives_its_workflows_and_goes_back_when_it_is_rejected(po
     again = _another(port, promotion, clicked, "review")
     assert again.name == workflow_name(promotion, 1)
     port.by_hand("PUT", f"{again.name}/resume", nodeFieldSelector="displayName=review")
-    again = _another(port, promotion, again, "review")
-    _person(port, "resume", promotion)
+    _another(port, promotion, again, "review")
+    _person(port, "abort", promotion, "--reason", "seen enough")
+    port.ended(promotion)
+    assert len(port.town.pulls_of(promotion)) == 1
 
-    # ---- lost in the middle of a bake
+
+def test_a_promotion_survives_its_workflows_and_goes_back_when_it_is_rejected(port: Harbour) -> None:
+    """Lost in the middle of a bake: no second pull request, no second change, one at a time."""
+    before = port.town.on_main()
+    assert before is not None
+    port.town.write_rules(bake={**RULES["bake"], "minimum": "2m"})  # long enough for a person to say "hold"
+    port.town.wanted()
+    promotion = port.begun(port.submit())
     baking, _ = port.comes_to(promotion, "bake-50")
     _person(port, "hold", promotion, "--reason", "a look at 50 %")
     port.town.wanted()

@@ -212,6 +212,8 @@ def test_a_node_nobody_planned_waits_for_the_next_move_that_needs_a_pod() -> Non
     """A graph may know more waits than this promotion's plan."""
     assert answers(*AT_TEN, task="bake-25") == []
     assert answers(*AT_TEN, *baked(10, T0 + timedelta(seconds=90)), task="bake-25")[0][0] == "go"
+    assert answers(*AT_FIFTY, task="bake-25") == [("go", "shift-50 is done already")]
+    assert answers(*AT_FIFTY, task="bake-75") == answers(*AT_FIFTY, task="somewhere") == []
 
 
 # -------------------------------------------------------------------- stuck, lost, surplus
