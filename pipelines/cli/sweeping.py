@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 COULD_NOT_TELL = 5
 EVERY_SECONDS = 10.0
-"""With --for: a pass begins so long after the one before it began, or as soon as that is over."""
+"""With --for: a pass begins so long after the one before it began, or as soon as that is over. None begins
+that would not be over in time if it took as long as that."""
 
 
 @command()
@@ -40,9 +41,9 @@ def sweep(session: Session, for_seconds: float) -> int:
     while True:
         began = clock.now().timestamp()
         good = _once(session, made) and good
-        now = clock.now().timestamp()
-        rest_seconds = max(0.0, began + EVERY_SECONDS - now)
-        if now + rest_seconds >= end:
+        took_seconds = clock.now().timestamp() - began
+        rest_seconds = max(0.0, EVERY_SECONDS - took_seconds)
+        if began + took_seconds + rest_seconds + took_seconds >= end:
             return 0 if good else COULD_NOT_TELL
         clock.sleep(rest_seconds)
 

@@ -321,6 +321,13 @@ def test_it_sweeps_again_and_again_until_its_time_is_over(
     assert office("sweep", "--for", "3").out.count("promotions seen") > 1
 
 
+def test_no_pass_begins_that_would_not_be_over_in_time(office: Port, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sweeper of the next minute would be left out."""
+    monkeypatch.setattr("pipelines.cli.sweeping.EVERY_SECONDS", 2.999)
+
+    assert office("sweep", "--for", "3").out.count("promotions seen") == 1
+
+
 def test_a_pass_that_cannot_ask_argo_says_so(office: Port) -> None:
     """Exit code 5; what it can do without is done."""
     office.at(NOWHERE)
