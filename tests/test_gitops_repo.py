@@ -7,6 +7,8 @@ anew, never in CI.
 from __future__ import annotations
 
 import copy
+import hashlib
+import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,19 +17,29 @@ from typing import Any
 import pytest
 import yaml
 
+from gates.compatibility.clients import read_clients
+from gates.contract import Status
+from gates.evaluation.answers import Answers
 from gates.policy import check
 from gates.policy.fields import KINDS
 from pipelines.render import Serves, render, serves_of
-from pipelines.spec.read import read_all
+from pipelines.spec.read import gate_settings, read_all
 from pipelines.spec.types import Platform, Release
+from tests.questions import question
 from tests.schemas import schema_errors
 
 SAMPLE = Path(__file__).resolve().parents[1] / "gitops-repo"
 PROMOTIONS = {
-    "staging": "fraud-scorer-staging-20261102T081500Z-31c2",
-    "prod": "fraud-scorer-prod-20261103T091000Z-7f3a",
+    "fraud-scorer": {
+        "staging": "fraud-scorer-staging-20261102T081500Z-31c2",
+        "prod": "fraud-scorer-prod-20261103T091000Z-7f3a",
+    },
+    "claims-assistant": {
+        "staging": "claims-assistant-staging-20261104T101500Z-5d2e",
+        "prod": "claims-assistant-prod-20261105T091000Z-c08b",
+    },
 }
-"""Environment -> the promotion that made v37 its stable version."""
+"""Model -> environment -> the promotion that made the version its release names the stable one."""
 
 Manifest = dict[str, Any]
 
@@ -40,20 +52,25 @@ def texts(folder: str) -> dict[str, str]:
     }
 
 
-def sample() -> tuple[Platform, Release]:
-    """What people wrote."""
-    written = {"platform.yaml": (SAMPLE / "platform.yaml").read_text("utf-8"), **texts("models")}
+def sample(model: str = "fraud-scorer") -> tuple[Platform, Release]:
+    """What people wrote of the platform and of one model."""
+    releases_written = {
+        path: text for path, text in texts("models").items() if path.endswith("/release.yaml")
+    }
+    written = {"platform.yaml": (SAMPLE / "platform.yaml").read_text("utf-8"), **releases_written}
     platform, releases = read_all(written)
-    return platform, releases["fraud-scorer"]
+    assert releases.keys() == PROMOTIONS.keys()
+    return platform, releases[model]
 
 
 def rendered() -> dict[str, str]:
-    """What the renderer writes today for v37 as the stable version."""
-    platform, release = sample()
+    """What the renderer writes today for the versions that serve."""
     files: dict[str, str] = {}
-    for environment, promotion in PROMOTIONS.items():
-        serves = Serves(stable=release.version, candidate=None, share_percent=100, promotion=promotion)
-        files |= render(release, environment, platform.environments[environment], serves)
+    for model, promotions in PROMOTIONS.items():
+        platform, release = sample(model)
+        for environment, promotion in promotions.items():
+            serves = Serves(stable=release.version, candidate=None, share_percent=100, promotion=promotion)
+            files |= render(release, environment, platform.environments[environment], serves)
     return files
 
 
@@ -151,20 +168,22 @@ def test_drift_is_seen() -> None:
     changed = release.model_copy(
         update={"serving": release.serving.model_copy(update={"replicas": replicas})}
     )
-    serves = Serves(stable=release.version, candidate=None, share_percent=100, promotion=PROMOTIONS["prod"])
+    serves = Serves(stable=release.version, candidate=None, share_percent=100, promotion="")
 
     assert set(render(changed, "prod", platform.environments["prod"], serves).items()) - set(
         texts("clusters").items()
     )
 
 
-def test_the_sample_says_v37_is_stable() -> None:
+@pytest.mark.parametrize("model", PROMOTIONS)
+def test_the_sample_says_what_is_stable(model: str) -> None:
     """What is served agrees with what release.yaml wants, so that the first edit is the first promotion."""
-    _, release = sample()
+    _, release = sample(model)
     held = texts("clusters")
 
-    for environment in PROMOTIONS:
-        folder = {path: text for path, text in held.items() if path.startswith(f"clusters/{environment}/")}
+    for environment in PROMOTIONS[model]:
+        place = f"clusters/{environment}/{release.tenant}/{model}/"
+        folder = {path: text for path, text in held.items() if path.startswith(place)}
         serves = serves_of(folder)
         assert serves is not None
         assert (serves.stable, serves.candidate) == (release.version, None)
@@ -285,3 +304,58 @@ def test_a_weakened_setting_is_named(plant: Callable[[dict[str, Manifest]], None
 
     assert len(found) == 1
     assert found[0].startswith(said)
+
+
+# ------------------------------------------------------------------- what gates read in it
+
+
+class Sample:
+    """The sample as the repository that gates read; nothing of it is fetched."""
+
+    def read_bytes(self, path: str, at: str) -> bytes | None:
+        place = SAMPLE / path
+        return place.read_bytes() if place.is_file() else None
+
+
+def test_the_answers_of_the_sample_are_judged_by_the_gate() -> None:
+    """Questions, answers and their pins belong together, and what is asked of them is shown."""
+    platform, release = sample("claims-assistant")
+    settings = gate_settings(platform.tiers[release.tier], release, "answers")
+    gate = Answers(settings, repository=Sample())
+    verdict = gate.judge(question(digest=release.version.digest))
+
+    assert (verdict.status, verdict.reason) == (Status.PASS, "shown_on_golden_set"), verdict.sentence
+
+
+def test_everything_pinned_is_what_lies_there() -> None:
+    """A newcomer's first lint and first judgement do not stumble over a sum."""
+    pinned = [
+        (held[file], held[pin])
+        for model in PROMOTIONS
+        for held in sample(model)[1].gates.values()
+        for file, pin in (("golden_set", "sha256"), ("answers", "answers_sha256"), ("payloads", "sha256"))
+        if file in held
+    ]
+    assert len(pinned) == 5
+    for path, digest in pinned:
+        assert hashlib.sha256((SAMPLE / path).read_bytes()).hexdigest() == digest, path
+
+
+def test_the_chats_of_the_sample_are_what_the_load_gate_sends() -> None:
+    """As many different bodies as lines, each to be streamed."""
+    platform, release = sample("claims-assistant")
+    settings = gate_settings(platform.tiers[release.tier], release, "load")
+    lines = (SAMPLE / settings.payloads).read_text("utf-8").splitlines()
+
+    assert settings.stream
+    assert len(set(lines)) == len(lines) == 60
+    assert all({"role", "content"} == one.keys() for line in lines for one in json.loads(line)["messages"])
+
+
+def test_the_clients_of_the_sample_send_what_its_rows_hold() -> None:
+    """Every column of the golden set but the label is one feature of the tensor."""
+    header = (SAMPLE / "models/fraud-scorer/golden.csv").read_text("utf-8").splitlines()[0].split(",")
+    clients = read_clients((SAMPLE / "models/fraud-scorer/clients.yaml").read_text("utf-8"))
+
+    assert [client.name for client in clients] == ["checkout", "nightly-review"]
+    assert {client.inputs["input-0"].shape for client in clients} == {(-1, len(header) - 1)}

@@ -33,8 +33,8 @@ def test_both_sides_make_the_same_manifests() -> None:
     command = [sys.executable, "-c", script, "lint", "gitops-repo"]
     ours = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
 
-    assert plain == "6 manifests\n"
-    assert "6 manifests" in ours.stdout
+    assert plain == "12 manifests\n"
+    assert "12 manifests" in ours.stdout
 
 
 def test_both_sides_read_the_same_lines(tmp_path: Path) -> None:

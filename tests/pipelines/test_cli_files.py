@@ -73,12 +73,17 @@ def test_a_fresh_copy_has_no_problem(shell: Shell, sample: Path, tree: Path) -> 
     ran = shell("lint", tree)
 
     assert (ran.code, ran.err) == (0, "")
-    assert ran.out == "1 models, 3 environments, 6 manifests: no problem\n"
+    assert ran.out == "2 models, 3 environments, 12 manifests: no problem\n"
 
 
 def test_the_schemas_beside_it_accept_the_sample_and_refuse_a_misspelt_key(tree: Path) -> None:
     """Editors complete and check by them: each file names its schema in its first line."""
-    for path, name in (("platform.yaml", "platform"), ("models/fraud-scorer/release.yaml", "release")):
+    for path, name in (
+        ("platform.yaml", "platform"),
+        ("models/fraud-scorer/release.yaml", "release"),
+        ("models/claims-assistant/release.yaml", "release"),
+        ("models/fraud-scorer/clients.yaml", "clients"),
+    ):
         first = (tree / path).read_text().splitlines()[0]
         schema = ((tree / path).parent / first.partition("$schema=")[2]).resolve()
         assert schema == (tree / "schemas" / f"{name}.json").resolve()
@@ -117,10 +122,10 @@ def test_lint_reads_what_callers_wrote_down(shell: Shell, tree: Path) -> None:
 def test_lint_misses_a_contract_that_the_tier_wants(shell: Shell, tree: Path) -> None:
     """Found while people write, and not when the candidate is judged."""
     platform = tree / "platform.yaml"
-    wanted = "      signature: {}\n      compatibility: {clients_required: true}\n"
-    platform.write_text(platform.read_text().replace("      signature: {}\n", wanted, 1))
+    text = platform.read_text()
+    platform.write_text(text.replace("compatibility: {}", "compatibility: {clients_required: true}"))
     contract = tree / "models" / "fraud-scorer" / "clients.yaml"
-    contract.unlink(missing_ok=True)
+    contract.unlink()
 
     ran = shell("lint", tree)
 
@@ -205,7 +210,7 @@ def test_every_problem_of_every_file_at_once(shell: Shell, tree: Path) -> None:
     assert any(line.startswith("models/fraud-scorer/release.yaml:") and "teir" in line for line in lines)
     assert any(line.startswith("models/second/release.yaml:") and "second" in line for line in lines)
     assert any("tiers.regulated.supersede" in line and "did you mean `queue`" in line for line in lines)
-    assert lines[-1].startswith("2 models, 0 environments, 0 manifests: ")
+    assert lines[-1].startswith("3 models, 0 environments, 0 manifests: ")
 
 
 def test_one_bad_release_does_not_hide_the_others(shell: Shell, tree: Path) -> None:
@@ -215,7 +220,7 @@ def test_one_bad_release_does_not_hide_the_others(shell: Shell, tree: Path) -> N
     ran = shell("lint", "--json")
 
     assert ran.code == 3
-    assert ran.json["manifests"] == 6
+    assert ran.json["manifests"] == 12
     assert ran.json["problems"]
     assert {problem["file"] for problem in ran.json["problems"]} == {"models/second/release.yaml"}
     assert all(
@@ -237,7 +242,7 @@ def test_beside_a_version_that_serves_every_share_is_rendered(shell: Shell, tree
     serve(tree, "v36")
     ran = shell("lint")
 
-    assert ran.out == "1 models, 3 environments, 14 manifests: no problem\n"
+    assert ran.out == "2 models, 3 environments, 20 manifests: no problem\n"
 
 
 def test_a_stable_record_that_was_edited_by_hand_is_a_problem(shell: Shell, tree: Path) -> None:
@@ -282,7 +287,7 @@ def test_many_models_are_linted_by_one_command(shell: Shell, tree: Path) -> None
         release(tree, f"model-{n}").write_text(text.replace("model: fraud-scorer", f"model: model-{n}"))
     ran = shell("lint")
 
-    assert ran.out == "60 models, 3 environments, 360 manifests: no problem\n"
+    assert ran.out == "61 models, 3 environments, 366 manifests: no problem\n"
 
 
 # ---------------------------------------------------------------------------- plan

@@ -40,7 +40,7 @@ STARTED = started(
 )
 CANDIDATE, STABLE = Version(**STARTED.candidate), Version(**(STARTED.stable or {}))
 RELEASE = RELEASES["fraud-scorer"].model_copy(update={"version": CANDIDATE})
-GATES = ("policy", "signature", "evaluation", "load")
+GATES = ("policy", "signature", "compatibility", "evaluation", "load")
 WORKFLOW = "engine:argo:promote-regulated-x1"
 
 
@@ -243,7 +243,7 @@ def test_each_gate_is_asked_alone_and_shown_on_the_judged_commit() -> None:
 def test_gates_asked_side_by_side_all_stay_in_the_journal() -> None:
     """While one is being asked another pod of the workflow writes: nothing is lost, and nobody is beaten."""
     case = Case(*PREVIEWED)
-    case.meanwhile["load"] = tuple(lambda gate=gate: ask_gate(case.pod(), gate) for gate in GATES[:3])
+    case.meanwhile["load"] = tuple(lambda gate=gate: ask_gate(case.pod(), gate) for gate in GATES[:-1])
     outcome = ask_gate(case.pod(), "load")
 
     assert isinstance(outcome, Done)
@@ -330,7 +330,7 @@ def test_gates_whose_verdicts_are_too_old_are_asked_again_by_their_own_tasks() -
     case = Case(*PREVIEWED, *judged_all(), done("judge"))
     case.clock.time += timedelta(days=8)
     case.says["load"] = Status.UNKNOWN
-    for gate in GATES[:3]:
+    for gate in GATES[:-1]:
         assert isinstance(ask_gate(case.pod(), gate), Done)
     assert isinstance(ask_gate(case.pod(), "load"), NotYet)
     assert isinstance(step(case.pod(), "judge"), NotYet), "it was done once, and is not now"
@@ -339,7 +339,7 @@ def test_gates_whose_verdicts_are_too_old_are_asked_again_by_their_own_tasks() -
     case.says.clear()
     assert isinstance(ask_gate(case.pod(), "load"), Done)
     assert isinstance(step(case.pod(), "judge"), Done)
-    assert case.asked == ["judge:policy", "judge:signature", "judge:evaluation", "judge:load", "judge:load"]
+    assert case.asked == [f"judge:{gate}" for gate in (*GATES, "load")]
     assert {one.at for one in verdicts_of(case.state, "judge").values()} == {case.clock.time}
 
 

@@ -102,5 +102,5 @@ def test_a_gate_that_cannot_be_imported(monkeypatch: pytest.MonkeyPatch) -> None
         registry.gate_class.cache_clear()
 
     said = [problem for problem in refused.value.problems if problem.path.endswith("gates.signature")]
-    assert len(said) == 3
+    assert len(said) == 4
     assert "this gate cannot be used here: import of gates.signature halted" in said[0].message

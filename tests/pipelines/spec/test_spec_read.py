@@ -54,7 +54,7 @@ def test_the_sample_is_good() -> None:
     platform, releases = read_all({"platform.yaml": PLATFORM, RELEASE_FILE: RELEASE})
 
     assert set(platform.environments) == {"preview", "staging", "prod"}
-    assert set(platform.tiers) == {"regulated", "standard", "dev"}
+    assert set(platform.tiers) == {"regulated", "standard", "language", "dev"}
     assert platform.tiers["regulated"].bake.minimum == 1800.0
     assert platform.tiers["dev"].shares == (100,)
     assert platform.freezes[0].since.isoformat() == "2026-12-24T18:00:00+00:00"

@@ -17,7 +17,11 @@ from pipelines.spec.schema import schemas
 from pipelines.spec.yaml import load
 
 SAMPLE = Path(__file__).parents[3] / "gitops-repo"
-FILES = {"platform": SAMPLE / "platform.yaml", "release": SAMPLE / "models/fraud-scorer/release.yaml"}
+FILES = {
+    "platform": SAMPLE / "platform.yaml",
+    "release": SAMPLE / "models/fraud-scorer/release.yaml",
+    "clients": SAMPLE / "models/fraud-scorer/clients.yaml",
+}
 
 
 def sample(name: str) -> dict[str, Any]:

@@ -443,11 +443,11 @@ def test_a_first_version_takes_its_own_way() -> None:
     assert drive.phases["shift-10"] == "Omitted"
 
 
-@pytest.mark.parametrize("name", ["promote-regulated", "promote-standard", "promote-dev"])
+@pytest.mark.parametrize("name", ["promote-regulated", "promote-standard", "promote-language", "promote-dev"])
 @pytest.mark.parametrize("first", [False, True])
 def test_from_every_task_that_fails_the_way_leads_to_roll_back(name: str, first: bool) -> None:
     """And the workflow is red; finish is not reached. What a gate said, the judge says again."""
-    gates = {"policy", "signature", "evaluation", "load"}
+    gates = {"policy", "signature", "compatibility", "evaluation", "answers", "load"}
     whole = Drive(find(name), fails(), first=first).go()
     for task in whole.started:
         if task in ("start", "outcome"):
