@@ -259,7 +259,7 @@ def test_a_journal_from_before_there_were_roles_reads_as_it_did() -> None:
     assert plan(examples.release(), tier(), place(), first=False) == from_data(data)
 
 
-STANDARD = "      slo: {}\n    hold_budget: 30m\n"
+STANDARD = "        tolerance: 1.25\n    hold_budget: 30m\n"
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ STANDARD = "      slo: {}\n    hold_budget: 30m\n"
     [
         ("informative: [slos]", "informative[0]", "the tier does not ask this gate"),
         ("informative: [policy]", "informative[0]", "this gate must pass in every tier"),
-        ("informative: [share, slo]", "gates", "a canary needs a gate that watches its shares"),
+        ("informative: [share, slo, canary]", "gates", "a canary needs a gate that watches its shares"),
         (
             "informative: [load]\n    score: {weights: {load: 1, slo: 1}, at_least_percent: 60}",
             "score.weights.load",

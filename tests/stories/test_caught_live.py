@@ -111,10 +111,10 @@ def test_a_candidate_that_never_comes_up_gets_no_share(story: Story) -> None:
 
 
 def test_a_candidate_that_dies_under_load_goes_back(story: Story) -> None:
-    """Its process ends at the sixtieth request, is started again, and ends again.
+    """Its process ends at the twentieth request, before it could be judged, is started again, and ends again.
 
     Whichever is seen first, the dead server or the errors of those who called it, is reason enough.
     """
-    told = story.promote(story.town.version(Faults(crash_after=60)))
+    told = story.promote(story.town.version(Faults(crash_after=20)))
     goes_back(story, told, "candidate_failed", "objective_missed", shares=[0, 50])
     story.holds(erring=True)
