@@ -72,7 +72,7 @@ def test_a_child_runs_and_ends_when_the_world_stops(tmp_path: Path) -> None:
         child = processes.start("sleeper", SLEEPER)
 
         assert child.running
-        assert child.memory_mib > 1
+        assert child.memory_mib > 0
 
     assert not child.running
     assert child.exit_code == -signal.SIGTERM
