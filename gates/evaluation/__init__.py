@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from gates.evaluation.gate import Evaluation, Inference
+from gates.evaluation.gate import Evaluation
+from gates.evaluation.inference import Inference
 from gates.evaluation.settings import EvaluationSettings
 
 __all__ = ["Evaluation", "EvaluationSettings", "Inference"]

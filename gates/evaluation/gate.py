@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from types import MappingProxyType
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar
 
 from gates.contract import Evidence, Phase, Question, Verdict
+from gates.evaluation.inference import Inference
 from gates.evaluation.settings import EvaluationSettings
 from gates.golden import Artifacts, GoldenRefused, Pin, Repository, Table, open_table
 
@@ -15,16 +16,6 @@ if TYPE_CHECKING:
     from gates.evaluation.estimates import Estimate
     from gates.evaluation.sample import Sample
     from gates.evaluation.scoring import Scores
-
-
-class Inference(Protocol):
-    """Asks a model over the Open Inference Protocol (V2)."""
-
-    def infer(
-        self, url: str, model: str, rows: Sequence[Sequence[float]], *, columns: Sequence[str]
-    ) -> list[float]:
-        """One score per row, in order; raises when any row has none."""
-        ...
 
 
 class Evaluation:

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gates.contract import Arm, ArmName, Question, Status
+from gates.evaluation.inference import Inference
 from gates.evaluation.objections import Objection, fail, stop_at, unknown
 from gates.evaluation.sample import Identities, Sample, identified, picked
 from gates.evaluation.settings import EvaluationSettings
 from gates.golden import Table
-
-if TYPE_CHECKING:
-    from gates.evaluation.gate import Inference
 
 Floats = NDArray[np.float64]
 
