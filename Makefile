@@ -9,10 +9,13 @@ help:  ## print this
 demo: $(READY)  ## the main job on this machine: a good version to 100 %, a bad one back to 0
 	@$(BIN)/lockgate rehearse --demo
 
-test: $(READY)  ## every test that needs nothing but this machine
+test: $(READY)  ## what needs nothing but this machine, in a quarter of an hour on two cores
 	@$(BIN)/python -m pipelines.rehearsal.prometheus
-	@$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not alone"
-	@$(BIN)/pytest -m alone
+	@$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not alone and not long"
+	@$(BIN)/pytest -m "alone and not long"
+
+test-long: $(READY)  ## the sweeps: killed, cut off and lost at every boundary
+	@$(BIN)/python -m pipelines.rehearsal.prometheus && $(BIN)/pytest -n 3 --dist load -m long
 
 lint: $(READY)  ## ruff, mypy --strict, import contracts
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports --no-logo
@@ -40,4 +43,4 @@ $(READY): requirements.lock pyproject.toml
 	@.ci/setup
 	@touch $@
 
-.PHONY: help demo test lint bench bench-evaluation bench-judge bench-load lock
+.PHONY: help demo test lint bench bench-evaluation bench-judge bench-load lock test-long

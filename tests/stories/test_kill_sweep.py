@@ -190,6 +190,7 @@ def report(capsys: pytest.CaptureFixture[str], lives: int, points: Counter[str])
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(SECONDS + 60)
 def test_killed_at_every_boundary_a_good_version_is_promoted_once(
     story: Story, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -211,6 +212,7 @@ def test_killed_at_every_boundary_a_good_version_is_promoted_once(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(SECONDS + 60)
 def test_killed_at_every_boundary_a_bad_version_goes_back_once(
     story: Story, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -228,6 +230,7 @@ def test_killed_at_every_boundary_a_bad_version_goes_back_once(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(SECONDS + 60)
 def test_killed_at_random_instants_a_version_is_promoted_once(story: Story, tmp_path: Path) -> None:
     """Twenty lives of random length, then one to the end."""

@@ -42,6 +42,8 @@ def drive(story: Story, *faults: tuple[str, Fault]) -> Told:
     return told
 
 
+@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     "faults",
     [

@@ -26,7 +26,7 @@ from tests.stories.argo import PATIENCE_SECONDS, Harbour, harbour, until
 from tests.stories.telling import Story, Told
 from tests.stories.town import MODEL
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(900)]
 
 
 @pytest.fixture
