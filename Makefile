@@ -14,8 +14,10 @@ test: $(READY)  ## what needs nothing but this machine, in a quarter of an hour 
 	@$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not alone and not long"
 	@$(BIN)/pytest -m "alone and not long"
 
-test-long: $(READY)  ## the sweeps: killed, cut off and lost at every boundary
-	@$(BIN)/python -m pipelines.rehearsal.prometheus && $(BIN)/pytest -n 3 --dist load -m long
+test-long: $(READY)  ## what takes minutes: killed, cut off and lost at every boundary
+	@$(BIN)/python -m pipelines.rehearsal.prometheus
+	@$(BIN)/pytest -n 3 --dist load -m "long and not alone"
+	@$(BIN)/pytest -m "long and alone"
 
 lint: $(READY)  ## ruff, mypy --strict, import contracts
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports --no-logo

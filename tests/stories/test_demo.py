@@ -304,6 +304,7 @@ def test_each_server_is_usable_alone(home: Path, name: str) -> None:
 
 
 @pytest.mark.alone
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_scenarios_end_as_the_table_says_and_a_wrong_table_is_found(artifacts: Path, tmp_path: Path) -> None:
     """The same run passes under the right expectation and fails under a wrong one, naming the difference."""

@@ -72,6 +72,7 @@ def test_time_is_put_back() -> None:
 
 @pytest.mark.slow
 @pytest.mark.alone
+@pytest.mark.long
 def test_the_gate_sees_through_prometheus_what_the_judge_sees(tmp_path: Path) -> None:
     """Ten times the errors within two minutes of one another; and a clean rollout by neither.
 
