@@ -80,12 +80,9 @@ class Stage:
         PASS when the score is reached. Otherwise WAIT while gates that wait could still bring it there,
         UNKNOWN while those could that could not tell, and FAIL when nothing can any more.
         """
-        allowed: set[Status] = set()
-        for status in Status:
-            allowed.add(status)
-            if 100 * self.weight(statuses, allowed) >= self.score_at_least_percent * self.weight_in_all:
-                return status
-        return Status.FAIL
+        needed = self.score_at_least_percent * self.weight_in_all
+        allowed = ((worst, {one for one in Status if one <= worst}) for worst in Status)
+        return next(worst for worst, counted in allowed if 100 * self.weight(statuses, counted) >= needed)
 
     def weight(self, statuses: Mapping[str, Status], counted: Container[Status]) -> int:
         """The weights of the gates with one of these statuses, added up."""
