@@ -80,19 +80,17 @@ class Assignment:
     """What main says now; may raise CouldNotTell or InvalidInput, and then nothing rises."""
 
 
-def next_move(assignment: Assignment, state: State, now: datetime | None = None) -> Move:
-    """Decide. The freezes are read where something is about to rise, and nowhere else.
-
-    ``now`` is the present unless given: whoever makes several looks decides after each as of their beginning,
-    so that what was just looked at is not due again because the other looks took long.
-    """
-    return decide(state, _freezes(assignment, state), now or assignment.world.clock.now())
+def next_move(assignment: Assignment, state: State) -> Move:
+    """Decide. The freezes are read where something is about to rise, and nowhere else."""
+    return decide(state, _freezes(assignment, state), assignment.world.clock.now())
 
 
 def drive(assignment: Assignment, state: State, now: datetime | None = None) -> Move:
     """Decide, as :func:`next_move`, for whoever moves the promotion.
 
     When a freeze begins to hold it, and when none does any more, is written down once, not at every look.
+    ``now`` is the present unless given: whoever makes several looks decides after each as of their beginning,
+    so that what was just looked at is not due again because the other looks took long.
 
     Raises:
         JournalMoved: another driver moves this promotion.

@@ -16,6 +16,7 @@ from annotated_types import MinLen
 
 from gates.contract import Measurement, Query, Question, Status
 from gates.counts import STALE_SCRAPES
+from gates.counts.answers import query_of, warned
 from gates.metrics import Answer, Metrics, quoted
 
 Meaning = Literal["share", "percent", "milliseconds", "seconds", "count", "number"]
@@ -147,7 +148,7 @@ def ask(metrics: Metrics, query: UserQuery, question: Question) -> Reply:
     at, window = question.now.timestamp(), (question.now - question.since).total_seconds()
     raw = metrics.samples(fill(query.rests_on, question), at=at, window_seconds=window)
     answer = metrics.value(fill(query.query, question), at=at)
-    queries = (_kept(raw, window), _kept(answer, 0.0))
+    queries = (query_of(raw, window), query_of(answer, 0.0))
     if told := _not_fresh(raw, question, window) or _no_number(answer, query):
         status, reason, sentence = told
         return Reply(status, reason, f"{query.name}: {sentence} ({answer.query})", queries)
@@ -182,7 +183,7 @@ def _not_fresh(raw: Answer, question: Question, window: float) -> Told | None:
     newest = max((at for one in raw.series for at, _ in one.samples), default=None)
     patience = STALE_SCRAPES * question.scrape_seconds
     if raw.warnings:
-        return Status.UNKNOWN, "partial_data", f"the server warned: {'; '.join(raw.warnings)}"
+        return Status.UNKNOWN, "partial_data", warned(raw)
     if newest is None:
         early = window < patience
         status, reason = (Status.WAIT, "too_early") if early else (Status.UNKNOWN, "no_data")
@@ -198,7 +199,7 @@ def _not_fresh(raw: Answer, question: Question, window: float) -> Told | None:
 
 def _no_number(answer: Answer, query: UserQuery) -> Told | None:
     if answer.warnings:
-        return Status.UNKNOWN, "partial_data", f"the server warned: {'; '.join(answer.warnings)}"
+        return Status.UNKNOWN, "partial_data", warned(answer)
     if not answer.series:
         return Status.UNKNOWN, "no_data", "the answer is empty"
     if len(answer.series) > 1:
@@ -210,15 +211,3 @@ def _no_number(answer: Answer, query: UserQuery) -> Told | None:
     if not scale.low <= value <= scale.high:
         return Status.UNKNOWN, "implausible_data", f"{value:g} cannot be of the meaning {query.meaning}"
     return None
-
-
-def _kept(answer: Answer, window_seconds: float) -> Query:
-    return Query(
-        text=answer.query,
-        at=answer.at,
-        window_seconds=window_seconds,
-        server=answer.server,
-        series=len(answer.series),
-        samples=sum(len(series.samples) for series in answer.series),
-        warnings=answer.warnings,
-    )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gates.canary import CanarySettings
     from gates.canary.planning import Sight
     from gates.canary.settings import Harm
-    from gates.contract import Question, Verdict
+    from gates.contract import Measurement, Question, Verdict
     from pipelines.spec.types import Release, Tier
     from pipelines.strategy import Plan
 
@@ -86,7 +86,7 @@ def _replay_journal(session: Session, journal: Path) -> int:
             f"{one.share_percent} %",
             one.recorded.status.name,
             one.recorded.reason,
-            f"{one.now.measurements[0].value:.3g}",
+            _evidence(one.now.measurements),
             "the same" if one.same else f"now {one.now.status.name} {one.now.reason}: {one.now.sentence}",
         )
         for one in judged
@@ -115,7 +115,7 @@ def _replay_metrics(session: Session, url: str, told: dict[str, Any]) -> int:
             f"{asked.share_percent} %",
             one.status.name,
             one.reason,
-            _evidence(one),
+            _evidence(one.evidence.measurements),
             one.sentence,
         )
         for one in over(gate, asked, until=asked.now, every_seconds=step)
@@ -124,8 +124,8 @@ def _replay_metrics(session: Session, url: str, told: dict[str, Any]) -> int:
     return _tell(session, head, rows, f"{len(rows)} looks judged", 0)
 
 
-def _evidence(verdict: Verdict) -> str:
-    values = [one.value for one in verdict.evidence.measurements if one.name == "evidence_of_harm"]
+def _evidence(measurements: Sequence[Measurement]) -> str:
+    values = [one.value for one in measurements if one.name == "evidence_of_harm"]
     return f"{values[0]:.3g}" if values else "-"
 
 
@@ -252,15 +252,10 @@ def _harms(journals: Sequence[Sequence[Verdict]]) -> tuple[Harm, ...]:
 
 def _split_looks(verdicts: Sequence[Verdict]) -> list[Any]:
     from gates.canary.looks import from_data
-
-    found = [from_data(look) for one in verdicts for look in _looks(one)]
-    return [look for look in found if 0 < look.share_percent < 100]
-
-
-def _looks(verdict: Verdict) -> Sequence[Any]:
     from pipelines.journal.state import looks_of
 
-    return looks_of(verdict)
+    found = [from_data(look) for one in verdicts for look in looks_of(one)]
+    return [look for look in found if 0 < look.share_percent < 100]
 
 
 def _halves(url: str, told: dict[str, Any]) -> list[list[Any]]:
@@ -307,14 +302,14 @@ def foresight(made: Plan, release: Release, tier: Tier) -> list[str]:
 
 
 def _sights(watches: Sequence[Any], release: Release, settings: CanarySettings) -> list[Sight]:
+    from gates.canary.gate import budgets
     from gates.canary.planning import foresee
 
-    slo = release.slo
-    budgets = {"errors": slo.error_budget_percent, "slow": round(100.0 - slo.latency.target_percent, 9)}
+    allowed = budgets(release.slo.objectives())
     return foresee(
         watches,
-        rps=slo.peak_rps,
-        usual={name: USUAL_PART_OF_BUDGET * percent / 100 for name, percent in budgets.items()},
+        rps=release.slo.peak_rps,
+        usual={name: USUAL_PART_OF_BUDGET * share for name, share in allowed.items()},
         times=TIMES,
         harms=settings.harms,
         settings=settings,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 
 from gates.policy import check
@@ -34,14 +34,15 @@ def lint(tree: WorkingTree) -> Linted:
     texts = tree.written()
     problems = [*tree.problems]
     platform, releases, found = _read(texts)
-    problems += [*found, *_beside(tree)]
+    beside = tree.beside()
+    problems += [*found, *_beside(beside)]
     manifests = 0
     if platform is not None:
         for release in releases.values():
             count, found = _model(platform, release, tree)
             manifests += count
             problems += found
-        problems += _untold(platform, releases, tree)
+        problems += _untold(platform, releases, beside)
         problems += _overlapping(platform, releases)
     ordered = sorted(set(problems), key=lambda one: (one.file, one.line, one.path, one.message))
     models, environments = len(tree.models()), len(platform.environments) if platform else 0
@@ -62,20 +63,20 @@ def _read(texts: dict[str, str]) -> tuple[Platform | None, dict[str, Release], l
     return platform, releases, []
 
 
-def _beside(tree: WorkingTree) -> Iterator[Problem]:
+def _beside(beside: Mapping[str, str]) -> Iterator[Problem]:
     """What callers wrote down, and files that are nearly named like one that is read."""
-    for path, text in tree.beside().items():
+    for path, text in beside.items():
         if CLIENTS_FILE.fullmatch(path):
             yield from clients_problems(text, path)
         elif meant := difflib.get_close_matches(path.rpartition("/")[2], _READ, 1, 0.8):
             yield Problem(path, 0, "", "is no file that lockgate reads", f"did you mean `{meant[0]}`?")
 
 
-def _untold(platform: Platform, releases: dict[str, Release], tree: WorkingTree) -> Iterator[Problem]:
+def _untold(platform: Platform, releases: dict[str, Release], beside: Container[str]) -> Iterator[Problem]:
     """Models whose tier wants to know who calls them, and nobody wrote it down."""
     for model, release in releases.items():
         tier, path = platform.tiers[release.tier], f"models/{model}/clients.yaml"
-        if "compatibility" not in tier.gates or path in tree.beside():
+        if "compatibility" not in tier.gates or path in beside:
             continue
         if gate_settings(tier, release, "compatibility").clients_required:
             message = f"is missing; the tier {release.tier} asks for it: compatibility.clients_required"

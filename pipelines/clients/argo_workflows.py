@@ -10,7 +10,6 @@ with 200 whether or not anything matched.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
@@ -20,7 +19,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
 from pipelines.errors import AccessDenied, CouldNotTell, Misbehaved, Refused, Unreachable
-from pipelines.ports import Finding, Workflow, WorkflowNode
+from pipelines.ports import Finding, Workflow, WorkflowNode, inert
 
 Object = dict[str, Any]
 
@@ -37,7 +36,6 @@ _FIELDS = (
     "status.message",
     "status.nodes",
 )
-_BRACE = re.compile(r"\{(?=\{)")
 _BLANK = ("", "undefined")
 """What a field of the form says that nobody filled."""
 _LEAST_VERSION = (4, 0)
@@ -140,7 +138,7 @@ class ArgoWorkflows:
             "name": name,
             "generateName": prefix,
             "labels": f"{_PART_OF}=promotions",
-            "parameters": [f"{key}={_BRACE.sub('{ ', value)}" for key, value in parameters.items()],
+            "parameters": [f"{key}={inert(value)}" for key, value in parameters.items()],
         }
         body = {"resourceKind": "WorkflowTemplate", "resourceName": template, "submitOptions": options}
         try:

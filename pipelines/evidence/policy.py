@@ -7,6 +7,7 @@ from itertools import combinations
 
 from gates.contract import Status, Verdict
 from pipelines.journal.state import State, verdicts_of
+from pipelines.reports.story import approver_rows
 from pipelines.spec.packs import Pack, RequiredVerdict
 from pipelines.spec.types import Risk
 
@@ -77,13 +78,6 @@ def _person(account: str, same_person: Sequence[Sequence[str]]) -> set[str]:
 
 def approvers(verdicts: Iterable[Verdict]) -> tuple[str, ...]:
     """The accounts that approved, as the approval gate recorded them."""
-    found = []
-    for verdict in verdicts:
-        rows = verdict.evidence.facts.get("approvers")
-        listed = rows if isinstance(rows, list | tuple) else ()
-        found += [
-            row
-            for row in listed
-            if isinstance(row, dict) and str(row.get("state")).strip().lower() == "approved"
-        ]
-    return tuple(dict.fromkeys(str(row.get("approver", "")) for row in found))
+    rows = (row for verdict in verdicts for row in approver_rows(verdict.evidence.facts))
+    approved = (row for row in rows if str(row.get("state")).strip().lower() == "approved")
+    return tuple(dict.fromkeys(str(row.get("approver", "")) for row in approved))

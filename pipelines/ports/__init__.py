@@ -22,7 +22,7 @@ from pipelines.ports.desk import ChangeDesk, ChangeRequest
 from pipelines.ports.forge import Forge, Merge, PullRequest
 from pipelines.ports.git import Commit, JournalBook, JournalStore, Repository
 from pipelines.ports.registry import Registry, Resolved
-from pipelines.ports.workflows import Workflow, WorkflowNode, Workflows
+from pipelines.ports.workflows import Workflow, WorkflowNode, Workflows, inert
 
 __all__ = [
     "Answer",
@@ -52,6 +52,7 @@ __all__ = [
     "Workflow",
     "WorkflowNode",
     "Workflows",
+    "inert",
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -58,6 +59,11 @@ class Workflow:
     def alive(self) -> bool:
         """It has not ended."""
         return self.phase in ("", "Pending", "Running")
+
+
+def inert(text: str) -> str:
+    """A text in which Argo finds nothing to fill in or evaluate, wherever it stands: no two braces open."""
+    return re.sub(r"\{(?=\{)", "{ ", text)
 
 
 class Workflows(Protocol):

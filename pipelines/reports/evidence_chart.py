@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from gates.evaluation.card import number
 from pipelines.journal.state import State
 from pipelines.reports.charts import Scale, Tick, path, thinned, time_scale, time_ticks
 from pipelines.reports.series import Seen
@@ -74,9 +75,8 @@ def strengths(seen: Seen, state: State) -> tuple[Strength, ...]:
 
 
 def _positive(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value) or value < 0:
-        return None
-    return float(value)
+    found = number(value)
+    return found if found is not None and found >= 0 else None
 
 
 def evidence_chart(found: Sequence[Strength], *, key: str, width: float) -> EvidenceChart:

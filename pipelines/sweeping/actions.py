@@ -14,7 +14,7 @@ from typing import Literal
 
 from pipelines.decide import Move
 from pipelines.journal.state import State
-from pipelines.ports import Workflow, WorkflowNode
+from pipelines.ports import Workflow, WorkflowNode, inert
 from pipelines.strategy import Stage
 from pipelines.workflow.graph import template_of
 
@@ -274,7 +274,7 @@ def form(
         "reason": reason,
         "promotion": promotion,
     }
-    return {name: re.sub(r"\{(?=\{)", "{ ", value) for name, value in values.items()}
+    return {name: inert(value) for name, value in values.items()}
 
 
 def workflow_name(promotion: str, attempt: int) -> str:
