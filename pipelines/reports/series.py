@@ -75,16 +75,14 @@ def _look(at: datetime, one: Measurement) -> Look | None:
 def rates(seen: Seen, state: State, name: str) -> tuple[Rate, ...]:
     """A measurement of that name at every bake stage; of several gates that have it, one with intervals."""
     bakes = {stage.name: stage for stage in state.plan.stages if stage.step == "bake"}
-    found: dict[tuple[str, str], _Gathered] = {}
+    found: dict[str, dict[str, _Gathered]] = {stage: {} for stage in bakes}
     for stage, verdict in seen:
         for one in verdict.evidence.measurements:
             look = _look(verdict.at, one)
             if stage in bakes and one.name == name and one.arm and look is not None:
-                found.setdefault((stage, verdict.gate), _Gathered()).add(one, look)
+                found[stage].setdefault(verdict.gate, _Gathered()).add(one, look)
     chosen = {
-        stage: max((one for (at, _), one in found.items() if at == stage), key=lambda one: one.bounded)
-        for stage in bakes
-        if any(at == stage for at, _ in found)
+        stage: max(gates.values(), key=lambda one: one.bounded) for stage, gates in found.items() if gates
     }
     return tuple(
         Rate(
