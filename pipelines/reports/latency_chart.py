@@ -11,7 +11,9 @@ from gates.contract import Verdict
 from pipelines.reports.charts import Scale, Tick
 from pipelines.reports.words import count
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 640.0, 230.0, 64.0, 16.0, 30.0, 196.0
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 640.0, 254.0, 64.0, 16.0, 54.0, 220.0
+OBJECTIVE_Y, P99_Y, P50_Y = 14.0, 30.0, 46.0
+"""A row for each label above the plot, so that none hides another, or a bar."""
 _TICKS = (1, 2, 5)
 
 
@@ -33,6 +35,8 @@ class Mark:
     """A percentile, or the objective."""
 
     x: float
+    y: float
+    """Of its label."""
     label: str
     anchor: str
     """On which side of its line the label stands: ``start`` or ``end``."""
@@ -86,9 +90,9 @@ def latency_chart(verdict: Verdict, key: str) -> LatencyChart | None:
             for (below, _), (edge, requests) in pairwise(rows)
             if requests
         ),
-        objective=_mark(x, objective, f"objective {objective:g} ms") if objective else None,
+        objective=_mark(x, objective, OBJECTIVE_Y, f"objective {objective:g} ms") if objective else None,
         percentiles=tuple(_percentiles(verdict, x)),
-        description=f"{count(total, 'request')} from {least:.3g} to {most:.3g} ms"
+        description=f"{count(total, 'request')} from {rows[0][0]:.3g} to {rows[-1][0]:.3g} ms"
         + (f"; {over:,} took longer than {objective:g} ms" if objective else ""),
     )
 
@@ -117,17 +121,17 @@ def _bar(below: float, edge: float, requests: int, objective: float | None, x: S
     )
 
 
-def _mark(x: Scale, value: float, label: str) -> Mark:
+def _mark(x: Scale, value: float, y: float, label: str) -> Mark:
     place = x(math.log10(value))
-    return Mark(x=place, label=label, anchor="start" if place < (LEFT + WIDTH - RIGHT) / 2 else "end")
+    return Mark(x=place, y=y, label=label, anchor="start" if place < (LEFT + WIDTH - RIGHT) / 2 else "end")
 
 
 def _percentiles(verdict: Verdict, x: Scale) -> list[Mark]:
     found = {one.name: one.value for one in verdict.evidence.measurements}
-    named = ((name, found.get(f"{name}_ms")) for name in ("p50", "p99"))
+    named = ((name, y, found.get(f"{name}_ms")) for name, y in (("p50", P50_Y), ("p99", P99_Y)))
     return [
-        _mark(x, value, f"{name} {value:.3g} ms")
-        for name, value in named
+        _mark(x, value, y, f"{name} {value:.3g} ms")
+        for name, y, value in named
         if isinstance(value, int | float) and value > 0
     ]
 

@@ -128,6 +128,16 @@ class TestLatencies:
         assert chart is not None
         assert chart.objective is not None
         assert LEFT < chart.objective.x < WIDTH - RIGHT
+        assert chart.description == "9 requests from 1 to 1.12 ms; 0 took longer than 50 ms"
+
+    def test_labels_stand_in_rows_of_their_own_above_the_bars(self) -> None:
+        """Wherever two marks fall together, each can be read."""
+        chart = latency_chart(verdict_from_data(promotions.load(begun()).verdict), "k")
+        assert chart is not None
+        assert chart.objective is not None
+        rows = [chart.objective.y, *(mark.y for mark in chart.percentiles)]
+        assert len(set(rows)) == 3
+        assert max(rows) < chart.top <= min(bar.y for bar in chart.bars)
 
     def test_without_an_objective_none_is_marked(self) -> None:
         """Nothing is over what is not there."""
