@@ -15,7 +15,7 @@ import locust
 
 from gates.load.recording import Payload, Recording, Run
 from gates.load.schedule import schedule
-from gates.load.worker.pacing import SleepPacer, TimerfdPacer
+from gates.load.worker.pacing import SleepPacer, TimerfdPacer, no_deep_sleep
 
 _SOON_SECONDS = 20e-6
 """Sleeping for less would cost more than it waits."""
@@ -83,7 +83,7 @@ class Window:
         counted = [number for number, (at, _) in enumerate(arrivals) if at >= run.warm_up_seconds]
         first = counted[0] if counted else len(arrivals)
         impatient = gevent.spawn(self._end_overdue)
-        with _no_collector():
+        with _no_collector(), no_deep_sleep():
             began = began or time.perf_counter() + _LEAD_SECONDS
             self._send_all(arrivals[:first], began, counted_from=None)
             self._wait_until(began + run.warm_up_seconds)
