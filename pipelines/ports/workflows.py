@@ -60,6 +60,14 @@ class Workflow:
         """It has not ended."""
         return self.phase in ("", "Pending", "Running")
 
+    @property
+    def rests(self) -> bool:
+        """A task of it is asked again later, and until then no pod of it is there."""
+        asked_again = any(node.kind == "Retry" and node.phase == "Running" for node in self.nodes)
+        return asked_again and not any(
+            node.kind == "Pod" and node.phase in ("", "Pending", "Running") for node in self.nodes
+        )
+
 
 def inert(text: str) -> str:
     """A text in which Argo finds nothing to fill in or evaluate, wherever it stands: no two braces open."""

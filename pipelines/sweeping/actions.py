@@ -81,7 +81,7 @@ class Submit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RollBack:
-    """Take the candidate back to 0 here and now, since no workflow is there to do it."""
+    """Take the candidate back to 0 here and now, since no pod of a workflow does."""
 
     sentence: str
 
@@ -138,7 +138,8 @@ def actions(
     moving = [one for one in workflows if one.name not in ended and one not in stuck]
     deleted = tuple(_unstick(one) for one in stuck)
     if moving:
-        return (*surplus, *deleted, *(action for one in moving for action in _nodes(state, move, one)))
+        told = tuple(action for one in moving for action in _nodes(state, move, one))
+        return (*surplus, *deleted, *told, *_back_meanwhile(move, moving))
     what = "was stuck" if stuck else "has ended"
     return (*surplus, *deleted, *_again(state, move, now, pace, what))
 
@@ -155,6 +156,15 @@ def _surplus(state: State, workflows: Sequence[Workflow]) -> Iterator[End]:
             yield End(
                 workflow=one.name, sentence=f"{driver or 'the local engine'} moves {state.promotion} now"
             )
+
+
+def _back_meanwhile(move: Move, workflows: Sequence[Workflow]) -> Iterator[RollBack]:
+    """A task is asked again after minutes; a candidate that has to go back does not wait for that.
+
+    Safe beside a pod that starts at this instant: it reads the same journal, and goes back as well.
+    """
+    if move.kind == "roll_back" and all(one.rests for one in workflows):
+        yield RollBack(sentence=move.sentence)
 
 
 def _unstick(workflow: Workflow) -> Delete:

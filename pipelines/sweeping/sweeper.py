@@ -187,7 +187,7 @@ class Sweeper:
         match action:
             case RollBack():
                 outcome = step(assignment, ROLL_BACK.name)
-                return f"went back to 0 % without a workflow ({action.sentence}): {outcome.sentence}"
+                return f"went back to 0 % without a pod ({action.sentence}): {outcome.sentence}"
             case GiveUp():
                 return _give_up(assignment, state, action.sentence)
             case _:

@@ -251,6 +251,21 @@ def test_nothing_follows_too_soon_and_a_rollback_does_not_wait_for_that() -> Non
     assert back == RollBack(sentence="oscar ended it: no")
 
 
+def test_a_rollback_does_not_wait_until_a_task_is_asked_again() -> None:
+    """Between two tries no pod is there; while one works, the rollback is left to it."""
+    abort = (*AT_TEN, e.AbortAsked(person="oscar", reason="no"))
+    tried = node("shift-50(0)", kind="Pod", phase="Failed", unanswered=False)
+    between = node("shift-50", kind="Retry", message="Backoff for 2 minutes", unanswered=False)
+
+    assert found(*abort, nodes=[tried, between]) == (RollBack(sentence="oscar ended it: no"),)
+    assert found(*AT_TEN, nodes=[tried, between]) == ()
+    for phase in ("", "Pending", "Running"):
+        at_work = replace(tried, task="shift-50(1)", phase=phase)
+        assert found(*abort, nodes=[tried, between, at_work]) == ()
+    for over in ("Pending", "Failed", "Succeeded"):  # it waits for its lock, or what follows it is due now
+        assert found(*abort, nodes=[tried, replace(between, phase=over)]) == ()
+
+
 def test_too_many_lost_workflows_are_given_up_with_a_sentence() -> None:
     """What is wrong with them a person has to find out; a rollback goes through all the same."""
     (given_up,) = found(*AT_TEN, *(TAKEN for _ in range(4)), alive=[], after=2000)
@@ -331,7 +346,7 @@ def workflows(draw: st.DrawFn) -> list[Workflow]:
     nodes = st.builds(
         node,
         st.sampled_from(tasks),
-        kind=st.sampled_from(("Suspend", "Pod")),
+        kind=st.sampled_from(("Suspend", "Pod", "Retry")),
         phase=st.sampled_from(("Running", "Succeeded", "Pending", "Failed")),
         unanswered=st.booleans(),
         answer=st.sampled_from((None, "go", "stop", "GO ")),

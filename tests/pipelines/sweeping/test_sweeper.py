@@ -19,6 +19,7 @@ from pipelines.engine import Assignment, next_move
 from pipelines.journal import events as e
 from pipelines.ports import Workflow
 from pipelines.rehearsal.argo import ArgoServer
+from pipelines.rehearsal.argo.cluster import Ended
 from pipelines.spec.types import Freeze
 from pipelines.sweeping.actions import Pace, workflow_name
 from pipelines.sweeping.sweeper import Report, Sweeper, left_waiting
@@ -301,8 +302,26 @@ def test_a_candidate_goes_back_though_argo_is_away(sweeping: Sweeping) -> None:
     report = sweeping.sweeper(workflows=away).sweep()
     assert not report.good
     assert "Argo cannot be asked" in report.deeds[0].sentence
-    assert report.deeds[1].sentence.startswith("went back to 0 % without a workflow (oscar ended it: no)")
+    assert report.deeds[1].sentence.startswith("went back to 0 % without a pod (oscar ended it: no)")
     assert case.state.rollback is not None
+
+
+def test_an_abort_does_not_wait_until_a_task_is_asked_again(sweeping: Sweeping) -> None:
+    """Its pod said "not yet", and the next one comes after the backoff: the sweeper goes back meanwhile."""
+    again = "  - name: step\n    retryStrategy: {limit: 9, retryPolicy: Always, backoff: {duration: 10m}}\n"
+    sweeping.server.cluster.apply(argos.GRAPH.replace("  - name: step\n", again))
+    sweeping.pods.ends["shift-10(0)"] = Ended(exit_code=75)
+    argo = client(sweeping.server)
+    assert argo.submit("promote-regulated", GIVEN, name=NAME) is not None
+    when(argo, NAME, lambda workflow: workflow.rests)
+    sweeping.told(TAKEN, *JUDGED)
+    assert sweeping.said() == []
+
+    case = sweeping.told(TAKEN, *JUDGED, e.AbortAsked(person="oscar", reason="no"))
+    (said,) = sweeping.said()
+    assert said.startswith("went back to 0 % without a pod (oscar ended it: no)")
+    assert case.state.rollback is not None
+    assert sweeping.pods.started == ["start", "shift-10(0)"]
 
 
 def test_what_is_wrong_with_one_promotion_stops_no_other(sweeping: Sweeping) -> None:
