@@ -62,8 +62,8 @@ class Desktop:
     secrets: Secrets
     clock: ports.Clock
 
-    def repository(self) -> GitRepository:
-        """The GitOps repository."""
+    def repository(self, *, good_for_seconds: float = 0.0) -> GitRepository:
+        """The GitOps repository; what was read of a branch is good for so long."""
         from pipelines.clients.git import GitRepository
 
         return GitRepository(
@@ -72,6 +72,7 @@ class Desktop:
             token=self.git_token,
             author_name="lockgate",
             author_email=USER_AGENT_EMAIL,
+            good_for_seconds=good_for_seconds,
         )
 
     def journals(self, repository: GitRepository) -> GitJournals:
@@ -127,8 +128,10 @@ def driver_name() -> str:
     return f"{DRIVER}{socket.gethostname()}:{os.getpid()}"
 
 
-def assignment(desktop: Desktop, promotion: str, *, by: str | None = None) -> Assignment:
-    """Everything needed to move one promotion.
+def assignment(
+    desktop: Desktop, promotion: str, *, by: str | None = None, repository: GitRepository | None = None
+) -> Assignment:
+    """Everything needed to move one promotion; whoever moves many gives the repository they are all in.
 
     Raises:
         Refused: there is no such promotion.
@@ -136,7 +139,7 @@ def assignment(desktop: Desktop, promotion: str, *, by: str | None = None) -> As
     """
     from pipelines.engine import Assignment
 
-    repository = desktop.repository()
+    repository = repository or desktop.repository()
     journals, who = desktop.journals(repository), by or driver_name()
     recorder = Recorder(journals, desktop.clock, promotion, who, mask=desktop.secrets.mask)
     state = recorder.read()

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pipelines.sweeping.sweeper import Sweeper
 
 LOOK_SECONDS = 2.0
+READING_GOOD_FOR_SECONDS = 5.0
+"""Of branches, in a pass over all promotions: each would ask for the same ones again, several times."""
 INTERRUPTED = 130
 
 
@@ -45,7 +47,7 @@ def sweeper(session: Session) -> Sweeper:
     from pipelines.sweeping.sweeper import Sweeper
 
     desktop = session.desktop
-    repository = desktop.repository()
+    repository = desktop.repository(good_for_seconds=READING_GOOD_FOR_SECONDS)
 
     def workflows() -> Workflows:
         return server(session, read_platform(repository.read("platform.yaml", "main") or ""))
@@ -54,7 +56,7 @@ def sweeper(session: Session) -> Sweeper:
         journals=desktop.journals(repository),
         clock=desktop.clock,
         workflows=workflows,
-        assign=lambda promotion, by: wiring.assignment(desktop, promotion, by=by),
+        assign=lambda promotion, by: wiring.assignment(desktop, promotion, by=by, repository=repository),
     )
 
 

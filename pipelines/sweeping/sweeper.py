@@ -97,7 +97,7 @@ class Sweeper:
         alive = self._alive(deeds)
         states = {state.promotion: state for state in self._open(deeds)}
         moved = {one.promotion for one in alive or () if one.promotion}
-        for promotion in sorted(moved | states.keys()):
+        for promotion in sorted(moved | states.keys(), key=lambda one: (_is_patient(states.get(one)), one)):
             if (deed := self._one(promotion, states.get(promotion), alive)) is not None:
                 deeds.append(deed)
         after = self._client.calls if self._client else 0
@@ -302,6 +302,13 @@ def _trouble(promotion: str, error: Exception) -> Deed:
 
 def _by_argo(state: State) -> bool:
     return state.ended is None and state.driven is not None and state.driven.driver == "argo"
+
+
+def _is_patient(state: State | None) -> bool:
+    """Whether it waits for people; those that may have to go back are looked after before."""
+    if state is None or state.abort or state.refused or state.rollback:
+        return False
+    return current(state).step in ("merge", "approve")
 
 
 def _is_over(text: str) -> bool:

@@ -1,13 +1,14 @@
 """The repository elsewhere: what its branches name now, and which of its commits are in the clone.
 
-What is remembered of a branch saves fetching it again; it is never an answer by itself. All of this is for
-whoever holds the clone.
+What is remembered of a branch saves fetching it again; it is an answer by itself only for as long as whoever
+reads says that it may be. All of this is for whoever holds the clone.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
+import time
 
 from pipelines.clients.git.command import SYSTEM, Answer, GitCommand, checked_branch
 from pipelines.clients.git.objects import Draft
@@ -19,9 +20,12 @@ _SHA = re.compile(r"[0-9a-f]{40}")
 class Remote:
     """One remote and the clone of it."""
 
-    def __init__(self, git: GitCommand) -> None:
+    def __init__(self, git: GitCommand, *, good_for_seconds: float = 0.0) -> None:
+        """``good_for_seconds``: for so long what a branch was seen to name answers for what it names."""
         self._git = git
+        self._good_for_seconds = good_for_seconds
         self._tips: dict[str, str] = {}
+        self._seen_at: dict[str, float] = {}
         self._restless: set[str] = set()
         self._at_hand: set[str] = set()
 
@@ -53,14 +57,16 @@ class Remote:
         return tip
 
     def tip(self, branch: str) -> str | None:
-        """What the branch names now, with its history at hand.
+        """What the branch names now, or a moment ago, with its history at hand.
 
         A branch that stood still when it was last looked at is first asked whether it moved: a list is
         cheaper than a fetch, but not than both.
         """
         before, ref = self.remembered(branch), _ref(branch)
-        if before and branch not in self._restless and self.listed(ref).get(ref) == before:
+        if before and time.monotonic() - self._seen_at[branch] < self._good_for_seconds:
             return before
+        if before and branch not in self._restless and self.listed(ref).get(ref) == before:
+            return self._keep(branch, before)
         now = self.fetch(branch)
         if before and now != before:
             self._restless.add(branch)
@@ -102,6 +108,7 @@ class Remote:
 
     def _keep(self, branch: str, tip: str) -> str:
         self._tips[branch] = tip
+        self._seen_at[branch] = time.monotonic()
         self._at_hand.add(tip)
         return tip
 

@@ -40,11 +40,14 @@ class GitRepository:
 
     ``folder`` holds the clone and may be shared by several processes. ``token`` is a password for HTTP or
     a function that gives the present one. ``signing_key`` is a gpg key id, or the path of an ssh key.
+    Branches are read as they are now, or as they were at most ``good_for_seconds`` ago; whatever is written
+    goes on top of what is there.
     """
 
     def __init__(
         self, url: str, *, folder: Path, token: str | Callable[[], str] | None, author_name: str,
         author_email: str, signing_key: str | None = None, timeout_seconds: float = 60,
+        good_for_seconds: float = 0.0,
     ) -> None:  # fmt: skip
         identity = (checked_line(author_name, "author name"), checked_line(author_email, "author e-mail"))
         self.git = GitCommand(
@@ -52,7 +55,7 @@ class GitRepository:
             settings=_signing(signing_key), identity=identity,
         )  # fmt: skip
         self.objects = Objects(self.git, author=identity, sign=bool(signing_key))
-        self._remote = Remote(self.git)
+        self._remote = Remote(self.git, good_for_seconds=good_for_seconds)
         self._cache = Cache(
             folder, self.git, patience_seconds=2 * timeout_seconds, renewed=self._remote.forget
         )

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from pipelines.clients.git import GitJournals, GitRepository
 from pipelines.errors import JournalMoved
 from pipelines.rehearsal.forge import Forge
+from pipelines.rehearsal.processes import wait_until
 from pipelines.rehearsal.server import Fault
 from tests.forges import ANN, PROMOTION, clone, length, line, push, running, template
 
@@ -114,6 +115,41 @@ def test_a_branch_that_stands_still_is_not_fetched_again(
     for _ in range(2):
         assert git.files("", "main") == {"platform.yaml": "tiers: {}\n"}
         assert (processes(), asked(forge)) == (["ls-remote"], LIST)
+
+
+def test_whoever_takes_a_reading_for_good_a_while_asks_once_for_all(
+    forge: Forge, tmp_path: Path, other: GitRepository, processes: Processes
+) -> None:
+    """Old by that much, never by more; what others wrote is met in writing, and read from then on."""
+    sweeping = clone(forge, tmp_path / "sweeping", good_for_seconds=60.0)
+    assert sweeping.read("a", "main") is None
+    push(other, "main", {"a": "1\n"})
+    processes(), asked(forge)
+    assert sweeping.read("a", "main") is None
+    assert (processes(), asked(forge)) == ([], [])
+
+    push(sweeping, "main", {"b": "2\n"})
+    assert other.files("", "main") == {"platform.yaml": "tiers: {}\n", "a": "1\n", "b": "2\n"}
+    assert sweeping.read("a", "main") == "1\n"
+
+    short = clone(forge, tmp_path / "short", good_for_seconds=0.2)
+    short.read("a", "main")
+    push(other, "main", {"a": "3\n"})
+    wait_until("the reading is too old", lambda: short.read("a", "main") == "3\n", seconds=5)
+
+
+def test_a_journal_that_moved_behind_a_reading_is_not_written_over(
+    forge: Forge, tmp_path: Path, other: GitRepository
+) -> None:
+    GitJournals(other).append(PROMOTION, line(1), expected="")
+    journals = GitJournals(clone(forge, tmp_path / "sweeping", good_for_seconds=60.0))
+    assert journals.read(PROMOTION) == line(1)
+    GitJournals(other).append(PROMOTION, line(2), expected=line(1))
+
+    assert journals.read(PROMOTION) == line(1)
+    with pytest.raises(JournalMoved):
+        journals.append(PROMOTION, line(3), expected=line(1))
+    assert journals.read(PROMOTION) == line(1) + line(2)
 
 
 def test_a_commit_that_is_at_hand_asks_nobody(git: GitRepository, forge: Forge, processes: Processes) -> None:

@@ -7,6 +7,7 @@ promotion, Argo away. Left out: what follows from what (test_actions), whole pro
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -21,9 +22,10 @@ from pipelines.ports import Workflow
 from pipelines.rehearsal.argo import ArgoServer
 from pipelines.rehearsal.argo.cluster import Ended
 from pipelines.spec.types import Freeze
+from pipelines.steps.recorder import Recorder
 from pipelines.sweeping.actions import Pace, workflow_name
 from pipelines.sweeping.sweeper import Report, Sweeper, left_waiting
-from tests import argos
+from tests import argos, plans
 from tests.argos import Scripted, by_hand, client, waits, when
 from tests.pipelines.test_engine import JUDGED, PLATFORM, Case, Pulls, pull
 from tests.plans import PROMOTION, T0, share_events, up_to_merge
@@ -357,6 +359,25 @@ def test_a_driver_that_writes_at_the_same_moment_is_given_way_to(sweeping: Sweep
         raise errors.JournalMoved(promotion)
 
     assert sweeping.sweeper(assign=beaten).sweep().good
+
+
+def test_who_waits_for_people_is_looked_after_last(sweeping: Sweeping) -> None:
+    """A live share that may have to go back does not wait for forty questions to the desk."""
+    case, order = sweeping.told(TAKEN, *MERGED), []
+
+    def beside(promotion: str, *events: e.Event) -> str:
+        recorder = Recorder(case.store, case.clock, promotion, "person:dana")
+        recorder.add(replace(plans.started(plans.canary()), promotion=promotion), TAKEN, *JUDGED, *events)
+        return promotion
+
+    def assign(promotion: str, by: str) -> Assignment:
+        order.append(promotion)
+        raise errors.JournalMoved(promotion)
+
+    patient = beside("aardvark-prod-20260314T090000Z-0001")
+    aborted = beside("zebra-prod-20260314T090000Z-0001", e.AbortAsked(person="oscar", reason="no"))
+    sweeping.sweeper(assign=assign).sweep()
+    assert order == [PROMOTION, aborted, patient]
 
 
 def test_the_figures_of_a_pass(sweeping: Sweeping) -> None:
