@@ -40,6 +40,23 @@ class Tick:
     label: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """What every picture has: its size, where the plot is in it, its axes, and its content in words."""
+
+    key: str
+    """Makes its element ids unique in the page."""
+    width: float
+    height: float
+    left: float
+    right: float
+    top: float
+    bottom: float
+    x_ticks: tuple[Tick, ...] = ()
+    y_ticks: tuple[Tick, ...] = ()
+    description: str
+
+
 def time_scale(start: datetime, end: datetime, left: float, right: float) -> Scale:
     """A scale over instants; at least a second long."""
     first = start.timestamp()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from gates.contract import Measurement, Verdict
 from gates.evaluation.card import GATES, maps, number
-from pipelines.reports.charts import Scale, Tick, nice_ceiling, path
+from pipelines.reports.charts import Picture, Scale, Tick, nice_ceiling, path
 from pipelines.reports.words import clean, count
 
 WIDTH, LEFT, RIGHT, ROW, HEAD = 640.0, 210.0, 20.0, 24.0, 30.0
@@ -41,20 +41,12 @@ class Whisker:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Forest:
+class Forest(Picture):
     """Candidate against champion, measure by measure and slice by slice, in units of what is borne."""
 
-    key: str
-    width: float
-    height: float
-    left: float
-    right: float
-    top: float
-    bottom: float
     zero: float
     margin: float
     rows: tuple[Whisker, ...]
-    description: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,21 +61,11 @@ class Dot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reliability:
+class Reliability(Picture):
     """Of rows scored alike, how many are labelled 1; perfect scores lie on the diagonal."""
 
-    key: str
-    side: float
-    left: float
-    right: float
-    top: float
-    bottom: float
-    ticks: tuple[Tick, ...]
-    """Along both axes; their places are those of the x axis."""
-    y_ticks: tuple[Tick, ...]
     curves: tuple[tuple[str, str, tuple[Dot, ...]], ...]
     """(arm, line, dots)"""
-    description: str
 
 
 # ------------------------------------------------------------------------ differences
@@ -204,12 +186,13 @@ def reliability(verdict: Verdict, key: str) -> Reliability | None:
     labels = [(n * top / 4, f"{n * top / 4:.4g}") for n in range(5)]
     return Reliability(
         key=key,
-        side=SIDE,
+        width=SIDE,
+        height=SIDE,
         left=INSET,
         right=SIDE - 12.0,
         top=12.0,
         bottom=SIDE - INSET,
-        ticks=tuple(Tick(place=x(value), label=label) for value, label in labels),
+        x_ticks=tuple(Tick(place=x(value), label=label) for value, label in labels),
         y_ticks=tuple(Tick(place=y(value), label=label) for value, label in labels),
         curves=tuple((arm, *_curve(found, arm, x, y, top)) for arm, found in bins.items() if found),
         description="; ".join(_told(arm, found) for arm, found in bins.items() if found),

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from gates.evaluation.card import number
 from pipelines.journal.state import State
-from pipelines.reports.charts import Scale, Tick, path, thinned, time_scale, time_ticks
+from pipelines.reports.charts import Picture, Scale, Tick, path, thinned, time_scale, time_ticks
 from pipelines.reports.series import Seen
 from pipelines.reports.words import clock
 
@@ -40,24 +40,14 @@ class Rung:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EvidenceChart:
+class EvidenceChart(Picture):
     """Everything the template draws of it."""
 
-    key: str
-    width: float
-    height: float
-    left: float
-    right: float
-    top: float
-    bottom: float
-    x_ticks: tuple[Tick, ...]
-    y_ticks: tuple[Tick, ...]
     rungs: tuple[Rung, ...]
     acts: float
     acts_label: str
     line: str
     dots: tuple[tuple[float, float, str], ...]
-    description: str
 
 
 def strengths(seen: Seen, state: State) -> tuple[Strength, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from gates.contract import Verdict
-from pipelines.reports.charts import Scale, Tick
+from pipelines.reports.charts import Picture, Scale, Tick
 from pipelines.reports.words import count
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 640.0, 254.0, 64.0, 16.0, 54.0, 220.0
@@ -43,22 +43,12 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LatencyChart:
+class LatencyChart(Picture):
     """Everything the template draws of it."""
 
-    key: str
-    width: float
-    height: float
-    left: float
-    right: float
-    top: float
-    bottom: float
-    x_ticks: tuple[Tick, ...]
-    y_ticks: tuple[Tick, ...]
     bars: tuple[Bar, ...]
     objective: Mark | None
     percentiles: tuple[Mark, ...]
-    description: str
 
 
 def latency_chart(verdict: Verdict, key: str) -> LatencyChart | None:

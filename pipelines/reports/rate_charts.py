@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pipelines.reports.charts import Scale, Tick, nice_ceiling, path, thinned, value_ticks
+from pipelines.reports.charts import Picture, Scale, nice_ceiling, path, thinned, value_ticks
 from pipelines.reports.series import ARMS, Look, Rate
 from pipelines.reports.words import clock, count
 
@@ -24,18 +24,10 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Panel:
+class Panel(Picture):
     """One watched share."""
 
-    key: str
     title: str
-    width: float
-    height: float
-    left: float
-    right: float
-    top: float
-    bottom: float
-    y_ticks: tuple[Tick, ...]
     from_label: str
     to_label: str
     objective: float | None
@@ -44,7 +36,6 @@ class Panel:
     objective_label_y: float
     curves: tuple[Curve, ...]
     caption: tuple[str, ...]
-    description: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from gates.contract import Status
-from pipelines.reports.charts import Scale, Tick, path, rows, thinned, time_scale, time_ticks
+from pipelines.reports.charts import Picture, Scale, Tick, path, rows, thinned, time_scale, time_ticks
 from pipelines.reports.series import Look, Moment, Period
 from pipelines.reports.story import symbol
 from pipelines.reports.words import clean, clock, count, span
@@ -58,25 +58,15 @@ class Lane:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ShareChart:
+class ShareChart(Picture):
     """Everything the template draws of it."""
 
-    key: str
-    width: float
-    height: float
-    left: float
-    right: float
-    top: float
-    bottom: float
-    x_ticks: tuple[Tick, ...]
-    y_ticks: tuple[Tick, ...]
     line: str
     area: str
     dots: tuple[Dot, ...]
     holds: tuple[Box, ...]
     flags: tuple[Flag, ...]
     lanes: tuple[Lane, ...]
-    description: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

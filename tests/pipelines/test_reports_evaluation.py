@@ -122,7 +122,7 @@ def test_perfect_scores_lie_on_the_diagonal() -> None:
         assert dot.x - picture.left == pytest.approx(picture.bottom - dot.y, abs=0.2)
         assert picture.top <= dot.high <= dot.y <= dot.low <= picture.bottom
     assert dots[-1].x > (picture.left + picture.right) / 2
-    assert picture.ticks[-1].label == "0.02"
+    assert picture.x_ticks[-1].label == "0.02"
     both = reliability(verdict(), "r")
     assert both is not None
     assert [arm for arm, _, _ in both.curves] == ["stable", "candidate"]
