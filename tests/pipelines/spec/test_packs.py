@@ -112,6 +112,11 @@ def test_a_release_without_the_section_hears_of_all_items_at_once() -> None:
     assert all(f"risk.{key} " in found.message for key in SR.release)
 
 
+def test_an_item_that_cannot_be_read_is_complained_about_once() -> None:
+    """Where it stands; what else is missing is said when it can be read."""
+    the_only(lint({**RISK, "materiality": "enormous"}), "risk.materiality")
+
+
 def test_the_developer_does_not_validate() -> None:
     """Effective challenge comes from somebody else."""
     found = the_only(lint({**RISK, "validator": "dana.scientist"}), "risk.validator")
