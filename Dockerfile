@@ -19,7 +19,7 @@ RUN python -m pip --python /opt/lockgate/bin/python install --no-cache-dir --no-
 # Nothing can be written when it runs. Compiled now, by content and not by date, a step begins a second sooner;
 # what the packages test themselves with would be a tenth of it all.
 RUN find /opt/lockgate/lib -type d -name tests -prune -exec rm -r {} + \
- && /opt/lockgate/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/lockgate/lib
+ && /opt/lockgate/bin/python -m compileall -qf --invalidation-mode unchecked-hash /opt/lockgate/lib
 
 FROM ${PYTHON}
 LABEL org.opencontainers.image.title="lockgate" \

@@ -95,6 +95,23 @@ class TestEvidence:
         assert drawn(evidence(begun(), 0.4, stage="judge")) is None
 
 
+@pytest.mark.parametrize("order", [("canary", "slo"), ("slo", "canary")])
+def test_of_two_gates_that_counted_the_same_the_one_with_intervals_is_drawn(order: tuple[str, str]) -> None:
+    """Whichever spoke first: a share without its interval says less."""
+    low = {"slo": 0.4, "canary": None}
+    book = begun()
+    for gate in order:
+        counted = tuple(
+            Measurement(name="errors", value=1.0, low=low[gate], high=low[gate] and 3.0, arm=arm)
+            for arm in ("stable", "candidate")
+        )
+        book.after(10).tell(says(book, gate, "bake-10", Status.PASS, "r", "s", measurements=counted))
+    state = fold(book.lines)
+    assert state is not None
+    (drawn,) = series.rates(series.verdicts(book.lines, state), state, "errors")
+    assert {look.low for looks in drawn.arms.values() for look in looks} == {0.4}
+
+
 def verdict(
     *, latencies: Any, value: Any = 17.1, threshold: float | None = 50.0, name: str = "evidence_of_harm"
 ) -> Verdict:
