@@ -5,7 +5,7 @@ The Argo driver runs the same :func:`perform` once per task through ``lockgate s
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -85,6 +85,18 @@ def next_move(assignment: Assignment, state: State) -> Move:
     return decide(state, _freezes(assignment, state), assignment.world.clock.now())
 
 
+def as_asked(state: State, asked: Mapping[str, datetime]) -> State:
+    """The state, for whoever remembers when each stage was asked last.
+
+    A poll that said the same again is not in the journal, and would be due again at once.
+    """
+    waits = {
+        stage: wait if wait.unknown else replace(wait, at=max(wait.at, asked.get(stage, wait.at)))
+        for stage, wait in state.waits.items()
+    }
+    return replace(state, waits=waits)
+
+
 def drive(assignment: Assignment, state: State, now: datetime | None = None) -> Move:
     """Decide, as :func:`next_move`, for whoever moves the promotion.
 
@@ -125,10 +137,14 @@ def perform(assignment: Assignment, state: State, stage: Stage) -> Outcome:
     Raises:
         JournalMoved: another driver moves this promotion.
     """
+    return _performed(assignment, state, stage)[0]
+
+
+def _performed(assignment: Assignment, state: State, stage: Stage) -> tuple[Outcome, bool]:
+    """What came of it, and whether a line of the journal was the last thing that was done."""
     context = _context(assignment, state, stage)
     outcome = _asked(context, STEPS[stage.name if stage is ROLL_BACK else stage.step])
-    _write(context, outcome)
-    return outcome
+    return outcome, _write(context, outcome)
 
 
 def look(assignment: Assignment, state: State, stage: Stage) -> NotYet | None:
@@ -188,10 +204,11 @@ def _could_not_tell(stage: Stage, error: Exception) -> NotYet:
     return NotYet(reason=reason, sentence=text, retry_after_seconds=stage.every_seconds, unknown=True)
 
 
-def _write(context: Context, outcome: Outcome) -> None:
+def _write(context: Context, outcome: Outcome) -> bool:
+    """Write an outcome down where it says something new; whether it did."""
     state, stage = context.state, context.stage
     if state.ended is not None:
-        return
+        return False
     if isinstance(outcome, Refused) and stage is ROLL_BACK:  # a rollback takes no for an answer from nobody
         outcome = NotYet(
             reason=outcome.reason,
@@ -216,6 +233,7 @@ def _write(context: Context, outcome: Outcome) -> None:
                 events.append(_waited(stage, outcome))
     if events:
         context.record(*events)
+    return bool(events)
 
 
 def _waited(stage: Stage, outcome: NotYet) -> Waited:
@@ -368,6 +386,8 @@ class Engine:
         self._told = told or (lambda state, move: None)
         self._wake_seconds = wake_seconds
         self._asked: dict[str, datetime] = {}
+        self._written: State | None = None
+        """The state after a line just written: that nobody wrote before it was part of writing it."""
 
     def run(self) -> State:
         """Move the promotion until it has ended.
@@ -390,12 +410,12 @@ class Engine:
 
     def _once(self) -> State:
         clock = self._assignment.world.clock
-        state = self._assignment.recorder.read()
+        state, self._written = self._written or self._assignment.recorder.read(), None
         if state is None:
             raise errors.Refused(
                 "no_such_promotion", f"there is no promotion {self._assignment.recorder.promotion}"
             )
-        move = drive(self._assignment, self._as_asked(state))
+        move = drive(self._assignment, as_asked(state, self._asked))
         self._told(state, move)
         match move.kind:
             case "stop":
@@ -404,20 +424,11 @@ class Engine:
                 remaining = (move.until - clock.now()).total_seconds() if move.until else self._wake_seconds
                 clock.sleep(max(0.05, min(remaining, self._wake_seconds)))
             case "advance":
-                perform(self._assignment, state, state.plan.stage(move.stage))
+                _, written = _performed(self._assignment, state, state.plan.stage(move.stage))
                 self._asked[move.stage] = clock.now()
+                self._written = self._assignment.recorder.known if written else None
             case "roll_back":
                 outcome = _roll_back(self._assignment, state, move)
                 if isinstance(outcome, NotYet):
                     clock.sleep(min(outcome.retry_after_seconds, self._wake_seconds))
         return self._assignment.recorder.known or state
-
-    def _as_asked(self, state: State) -> State:
-        """A poll that said the same again is not in the journal; when it was asked is remembered here."""
-        waits = {
-            stage: replace(wait, at=max(wait.at, self._asked.get(stage, wait.at)))
-            if not wait.unknown
-            else wait
-            for stage, wait in state.waits.items()
-        }
-        return replace(state, waits=waits)

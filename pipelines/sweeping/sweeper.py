@@ -8,6 +8,7 @@ has to go back goes back all the same: that needs Git and Argo CD alone.
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,7 +18,7 @@ import structlog
 
 from pipelines import ports
 from pipelines.decide import Move, current
-from pipelines.engine import ROLL_BACK, Assignment, drive, look, next_move, perform, step
+from pipelines.engine import ROLL_BACK, Assignment, as_asked, drive, look, next_move, perform, step
 from pipelines.errors import JournalMoved, LockgateError
 from pipelines.journal.events import Waited
 from pipelines.journal.lines import decode
@@ -89,6 +90,8 @@ class Sweeper:
     """(promotion, by) -> everything needed to move it."""
     pace: Pace = field(default_factory=Pace)
     _client: Workflows | None = None
+    _asked: dict[str, dict[str, datetime]] = field(default_factory=lambda: defaultdict(dict))
+    """Promotion -> stage -> when it was looked at last."""
 
     def sweep(self) -> Report:
         """Look after all of them once."""
@@ -169,7 +172,7 @@ class Sweeper:
         assignment = self.assign(state.promotion, by)
         looked: dict[str, NotYet | None] = {}
         if _by_argo(state) and is_idle(mine or ()):
-            state, move = settle(assignment, looked)
+            state, move = settle(assignment, looked, self._asked[state.promotion])
         else:
             move = next_move(assignment, state)
         yield from (f"looked at {stage}" for stage in looked)
@@ -236,10 +239,12 @@ def submit(
     return None, f"{pace.attempts} workflows ended before they began; see {action.template} in Argo"
 
 
-def settle(assignment: Assignment, looked: dict[str, NotYet | None]) -> tuple[State, Move]:
+def settle(
+    assignment: Assignment, looked: dict[str, NotYet | None], asked: dict[str, datetime]
+) -> tuple[State, Move]:
     """Make every look that is due, none twice, until the next move is something else; its state and move.
 
-    ``looked`` gets the stages looked at, each with what it waits for.
+    ``looked`` gets the stages looked at, each with what it waits for; ``asked`` when those that wait were.
 
     Raises:
         JournalMoved: another driver moves this promotion.
@@ -248,7 +253,7 @@ def settle(assignment: Assignment, looked: dict[str, NotYet | None]) -> tuple[St
     assert state is not None  # noqa: S101 - it was read before
     began = assignment.world.clock.now()
     while True:
-        move = drive(assignment, state, began)
+        move = drive(assignment, as_asked(state, asked), began)
         if move.kind != "advance":
             return state, move
         stage = state.plan.stage(move.stage)
@@ -256,7 +261,9 @@ def settle(assignment: Assignment, looked: dict[str, NotYet | None]) -> tuple[St
             return state, left_waiting(state, move, looked[stage.name])
         if needs_pod(state, stage) and stage.step != "merge":
             return state, move
-        looked[stage.name] = _look(assignment, state, stage)
+        looked[stage.name] = waiting = _look(assignment, state, stage)
+        if waiting is not None:
+            asked[stage.name] = assignment.world.clock.now()
         state = assignment.recorder.known or state
 
 

@@ -97,28 +97,22 @@ def sweeping(tmp_path: Path) -> Iterator[Sweeping]:
         yield Sweeping(server, pods)
 
 
+def with_a_review(case: Case) -> Callable[[str, str], Assignment]:
+    """Assigns the promotion on a platform that wants one review."""
+    forge = PLATFORM.systems.forge.model_copy(update={"required_reviews": 1})
+    systems = PLATFORM.systems.model_copy(update={"forge": forge})
+    platform = PLATFORM.model_copy(update={"systems": systems})
+    return lambda promotion, by: replace(case.on(by), platform=platform)
+
+
 # ------------------------------------------------------------------------ a waiting node
 
 
 def test_a_review_that_is_missing_is_looked_for_and_shown(sweeping: Sweeping) -> None:
     """Without a pod; the journal says so too, so that the wait has its deadline."""
-    platform = PLATFORM.model_copy(deep=True)
-    forge = platform.systems.forge.model_copy(update={"required_reviews": 1})
-    platform = platform.model_copy(update={"systems": platform.systems.model_copy(update={"forge": forge})})
     case = sweeping.told(TAKEN, *JUDGED, forge=Pulls(pull(), pull(approvals=("rita",))))
     sweeping.waiting("review")
-
-    def assign(promotion: str, by: str) -> Assignment:
-        made = case.on(by)
-        return Assignment(
-            world=made.world,
-            platform=platform,
-            release=made.release,
-            recorder=made.recorder,
-            freezes=made.freezes,
-        )
-
-    sweeper = sweeping.sweeper(assign=assign)
+    sweeper = sweeping.sweeper(assign=with_a_review(case))
     assert [deed.sentence for deed in sweeper.sweep().deeds] == ["looked at merge"]
     found = sweeping.look()
     assert found is not None
@@ -132,6 +126,18 @@ def test_a_review_that_is_missing_is_looked_for_and_shown(sweeping: Sweeping) ->
         "looked at merge; let it go on past review: merge is next"
     ]
     assert case.state.merged is None, "the merge is for its own task"
+
+
+def test_what_was_asked_a_moment_ago_is_not_asked_at_the_next_pass(sweeping: Sweeping) -> None:
+    """An answer that was the same again is no line of the journal; the sweeper remembers when it asked."""
+    case = sweeping.told(TAKEN, *JUDGED, forge=Pulls(pull()))
+    sweeping.waiting("review")
+    sweeper, said = sweeping.sweeper(assign=with_a_review(case)), []
+    for seconds in (0, 15, 5, 10):
+        case.clock.time += timedelta(seconds=seconds)
+        said.append([deed.sentence for deed in sweeper.sweep().deeds])
+
+    assert said == [["looked at merge"], ["looked at merge"], [], ["looked at merge"]]
 
 
 def test_a_frozen_promotion_waits_and_goes_on_when_the_freeze_is_over(sweeping: Sweeping) -> None:
