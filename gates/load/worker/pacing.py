@@ -55,7 +55,7 @@ def make_pacer() -> TimerfdPacer | SleepPacer:
 
 @contextmanager
 def no_deep_sleep() -> Iterator[None]:
-    """Idle cores stay ready, where we may ask for that: one that sleeps wakes up to half a millisecond late.
+    """Idle cores stay ready, where we may ask for that: one that sleeps wakes twice as late.
 
     Asked as Linux wants it (``Documentation/power/pm_qos_interface.rst``): by a latency of 0 us, kept open.
     Only root may, and not in an ordinary container.
