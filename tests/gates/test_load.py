@@ -341,6 +341,27 @@ class TestGenerator:
         judge(url, duration_seconds=0.3)
         assert {child.pid for child in psutil.Process().children(recursive=True)} == before
 
+    def test_idle_cores_are_asked_to_stay_ready_for_no_longer_than_it_sends(self) -> None:
+        """Where that may be asked for; where not, it sends all the same."""
+        code = (
+            "import os\n"
+            "from gates.load.worker.pacing import no_deep_sleep\n"
+            "def held():\n"
+            "    links = (f'/proc/self/fd/{name}' for name in os.listdir('/proc/self/fd'))\n"
+            "    return any(os.path.realpath(link) == '/dev/cpu_dma_latency' for link in links)\n"
+            "try:\n"
+            "    may = not os.close(os.open('/dev/cpu_dma_latency', os.O_WRONLY))\n"
+            "except OSError:\n"
+            "    may = False\n"
+            "with no_deep_sleep():\n"
+            "    print(held() == may)\n"
+            "print(held())\n"
+        )
+        if sys.platform != "linux":
+            pytest.skip("only Linux can be asked")
+        ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert ran.stdout.split() == ["True", "False"]
+
     def test_an_untrusted_certificate_is_refused(self, tmp_path: Path) -> None:
         """TLS is verified: a self-signed server gets no request."""
         import ssl
