@@ -52,8 +52,8 @@ class Remote:
         """What the branch names now; it need not be in the clone."""
         ref = _ref(branch)
         tip = self.listed(ref).get(ref)
-        if tip is None:
-            self._check_absent(ref)
+        if tip is None and not self._is_absent(ref):  # it was made at this very moment
+            tip = self.listed(ref).get(ref)
         return tip
 
     def tip(self, branch: str) -> str | None:
@@ -78,14 +78,16 @@ class Remote:
         """The same, fetched in any case."""
         # A hash for a name: branches `a` and, later, `a/b` cannot get into each other's way.
         seen = f"refs/seen/{hashlib.sha256(branch.encode()).hexdigest()[:24]}"
-        answer = self._fetched(f"+{_ref(branch)}:{seen}")
-        if answer.code == 0:
-            return self._keep(branch, self._git.text("rev-parse", "--verify", "--end-of-options", seen))
-        if "couldn't find remote ref" in answer.err.lower():
+        for _ in range(2):
+            answer = self._fetched(f"+{_ref(branch)}:{seen}")
+            if answer.code == 0:
+                return self._keep(branch, self._git.text("rev-parse", "--verify", "--end-of-options", seen))
+            if "couldn't find remote ref" not in answer.err.lower():
+                raise self._git.failure(answer, f"read branch {branch}")
             self._git("update-ref", "-d", seen)
-            self._check_absent(_ref(branch))
-            return None
-        raise self._git.failure(answer, f"read branch {branch}")
+            if self._is_absent(_ref(branch)):
+                return None  # else it was made at this very moment
+        raise Unreachable(SYSTEM, f"{self._git.url} gave several answers about {branch}; try again")
 
     def resolve(self, at: str) -> str | None:
         """A commit at hand in the clone: ``at`` itself, or the tip of the branch of that name."""
@@ -116,12 +118,11 @@ class Remote:
         quiet = ("--quiet", "--no-tags", "--no-write-fetch-head", "--end-of-options")
         return self._git("fetch", *quiet, self._git.url, refspec, remote=True)
 
-    def _check_absent(self, ref: str) -> None:
-        """Make sure that a branch is not there: to git, a page saying "back soon" has no branches either.
+    def _is_absent(self, ref: str) -> bool:
+        """Whether a branch is really not there: to git, a page saying "back soon" has no branches either.
 
         Raises:
             Misbehaved: whoever answered does not speak git.
-            Unreachable: the branch is there after all.
         """
         spoken = {"GIT_TRACE_PACKET": "1"}
         answer = self._git("ls-remote", "--end-of-options", self._git.url, remote=True, extra=spoken)
@@ -131,8 +132,7 @@ class Remote:
             raise Misbehaved(
                 SYSTEM, f"{self._git.url} answers, but not as a git repository does; check git_url"
             )
-        if f"\t{ref}\n".encode() in answer.out:
-            raise Unreachable(SYSTEM, f"{self._git.url} gave two answers about {ref}; try again")
+        return f"\t{ref}\n".encode() not in answer.out
 
     # ------------------------------------------------------------------ writing
 

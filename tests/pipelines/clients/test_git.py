@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -614,12 +615,14 @@ def test_each_http_status_has_its_meaning(
         assert type(caught.value) is kind
 
 
-@pytest.mark.parametrize("page", ["<html>back soon</html>", "", "<html>\n<p>back</p>\n</html>"])
-@pytest.mark.parametrize("times", [1, 9])
+PAGES = ["<html>back soon</html>", "", "<html>\n<p>back</p>\n</html>"]
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_a_maintenance_page_is_no_empty_repository(
-    git: GitRepository, forge: Forge, tmp_path: Path, page: str, times: int
+    git: GitRepository, forge: Forge, tmp_path: Path, page: str
 ) -> None:
-    """200 with HTML, once or for good: neither "no such branch" nor "no such file"."""
+    """200 with HTML: neither "no such branch" nor "no such file"."""
     GitJournals(git).append(PROMOTION, line(1), expected="")
     git = clone_of(git, tmp_path)
     journals = GitJournals(git)
@@ -630,9 +633,27 @@ def test_a_maintenance_page_is_no_empty_repository(
         lambda: push(git, "main", {"a": "1"}),
         lambda: journals.append(PROMOTION, line(2), expected=line(1)),
     ):
-        forge.arm(Fault("GET", "info/refs", status=200, body=page, times=times))
+        forge.arm(Fault("GET", "info/refs", status=200, body=page, times=9))
         with pytest.raises(CouldNotTell):
             action()
+        forge.faults.clear()
+
+
+@pytest.mark.parametrize("page", PAGES[:2], ids=["a page", "nothing"])
+def test_a_page_of_one_moment_is_asked_behind(git: GitRepository, forge: Forge, page: str) -> None:
+    """Those git takes for a list of no branches; one made between two questions is there in the end, too."""
+    at = push(git, "main", {"a": "1\n"})
+    journals = GitJournals(git)
+    journals.append(PROMOTION, line(1), expected="")
+    once = Fault("GET", "info/refs", status=200, body=page)
+    for action, told in (
+        (lambda: git.head("main"), at),
+        (lambda: git.read("a", "main"), "1\n"),
+        (lambda: journals.read(PROMOTION), line(1)),
+    ):
+        forge.arm(replace(once))
+        assert action() == told
+        assert not [fault for fault in forge.faults if fault.times], "the page was shown"
         forge.faults.clear()
 
 
